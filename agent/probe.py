@@ -1,21 +1,23 @@
 """The probe interface: the base class of every kind, the context it runs in, and the outcome it returns.
 
 A kind is one file in ``agent/probes`` with one subclass of :class:`Probe`. Its fields are its configuration, its
-docstring is its documentation, ``measures`` says what it measures. It only looks: ticks, spreading, concurrency,
-thresholds and re-checks belong to the scheduler. A failed look is a value with a reason in words; a probe raises
-only for bugs. Nothing registers at import: kinds are found by their files (``agent.probes.names``).
+docstring is its documentation, and all that others know of it is declared in its class. It only looks: ticks,
+spreading, concurrency, thresholds and re-checks belong to the scheduler. A failed look is a value with a reason in
+words; a probe raises only for bugs. Nothing registers at import: kinds are found by their files
+(``agent.probes.names``).
 """
 
 import ssl
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 import msgspec
 
 from agent.failure import ProbeFailed
 from inventory.protocol import states
+from inventory.protocol.mail_words import MailWords
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
 PER_UNIT: Final[dict[str, int]] = {
@@ -44,11 +46,13 @@ def schema_format(name: str) -> dict[str, Any]:
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """One number that a kind reports beside state and latency. ``unit`` is a key of PER_UNIT."""
+    """One number that a kind reports beside state and latency."""
 
-    name: str
-    unit: str
-    help: str
+    name: str  # ends in its unit where that is seconds or a ratio
+    unit: str  # a key of PER_UNIT
+    help: str  # one line, for people: also the help of its series
+    cumulative: bool = False  # it only grows: exposed as a counter
+    exported: bool = True  # as the series haidang_SERIES_NAME; what is not stands in the API alone
 
     @property
     def per(self) -> int:
@@ -142,7 +146,7 @@ class ProbeContext:
         self._credential = credential
 
     def credential(self, name: str) -> Mapping[str, str]:
-        """What the agent's own file has under this name. Raises Trouble (no evidence) when that is nothing usable."""
+        """What the agent's own file has under this name. Raises ProbeFailed (no evidence) if that is nothing usable."""
         if self._credential is None:
             raise ProbeFailed(f"there is no credential {name!r}: this agent has none", states.UNKNOWN)
         return self._credential(name)
@@ -155,23 +159,38 @@ class ProbeContext:
         return shared
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A kind of probe. Subclasses document themselves and declare ``kind``, ``target`` and ``measures``.
+# Where a kind looks: at what an address names, at the agent's own network or machine, at directories of that machine,
+# or nowhere: others report to the agent, which keeps it.
+LooksAt = Literal["address", "network", "machine", "directories", "reports"]
 
-    ``target`` names the fields that say what is looked at: another value there is another check. ``series`` is the
-    first part of its series' names, ``haidang_SERIES_MEASURE``, where that is not the kind: several kinds may bring
-    evidence of one thing. Where two of them have a measure of one name it has one unit and one help.
-    ``apart`` lists parameters of which at most one may be given.
+# What the state of a check tells of: the service that it asks, the host alone (nothing but the host has to answer), the
+# line to it, what the site's load runs on (up is mains, degraded is battery, down is none), or a UPS's own health.
+About = Literal["service", "host", "line", "power", "ups"]
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of probe. Everything about a kind stands in its class; what others need of it travels in kinds.json.
+
     Field types are plain (str, int, float, bool, tuples of them, Literal, msgspec.Meta constraints with a
     description), so that ``kinds.json`` can carry them as JSON Schema; a text of a grammar of its own says which
-    (:func:`schema_format`).
+    (:func:`schema_format`). The docstring is the kind's documentation.
     """
 
-    kind: ClassVar[str]
-    target: ClassVar[tuple[str, ...]]
-    series: ClassVar[str] = ""
-    apart: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    kind: ClassVar[str]  # its name in an inventory, and its file's
+    title: ClassVar[str]  # what people call it, in English; the catalogues have the other languages
+    target: ClassVar[tuple[str, ...]]  # fields that say what is looked at: another value there is another check
+    apart: ClassVar[tuple[tuple[str, ...], ...]] = ()  # parameters of which at most one may be given
+    looks_at: ClassVar[LooksAt] = "address"
+    about: ClassVar[About] = "service"
+    addressed_by: ClassVar[tuple[str, ...]] = ("host",)  # fields that may hold the target's address, or its URL
+    needs: ClassVar[tuple[Literal["ping"], ...]] = ()  # what the agent's machine has to allow, for doctor to look into
+    libraries: ClassVar[tuple[str, ...]] = ()  # packages that loading it may bring in, beside msgspec
+    evidence_keys: ClassVar[tuple[str, ...]] = ()  # under which a backup's evidence in an inventory means this kind
     measures: ClassVar[tuple[Measure, ...]] = ()
+    series: ClassVar[str] = ""  # first part of its series' names where not the kind: several may bring evidence of one
+    down_mail: ClassVar[MailWords] = MailWords()
+    degraded_mail: ClassVar[MailWords] = MailWords()
+    example: ClassVar[str]  # parameters of a check as a person would write them, in YAML
 
     async def run(self, context: ProbeContext) -> Outcome:
         """One look. Ends by ``look.timeout`` with a reason; the scheduler's own time limit is the last resort."""

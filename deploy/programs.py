@@ -19,6 +19,7 @@ import msgspec
 from agent.uplink import identity as identities
 
 PR_SET_PDEATHSIG = 1
+MODULES = {"agent": "agent.cli.main", "collector": "collector.commands.main"}  # by the program's name
 
 
 class ProgramFailed(Exception):
@@ -44,7 +45,7 @@ class Program:
 
     def __init__(self, command: str, *arguments: str, log: Path) -> None:
         self.environment: dict[str, str] = {}  # on top of ours
-        self._argv = [sys.executable, "-m", f"{command}.cli", *arguments]
+        self._argv = [sys.executable, "-m", MODULES[command], *arguments]
         self.log = log
         self.process: asyncio.subprocess.Process | None = None
 
@@ -100,7 +101,7 @@ async def command(name: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        f"{name}.cli",
+        MODULES[name],
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

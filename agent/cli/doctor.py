@@ -14,6 +14,7 @@ import msgspec
 
 from agent.config import DEFAULT_FILE, Settings
 from agent.credentials import exposed_files
+from agent.jobs import JOB
 from agent.runtime import status as statuses
 from agent.runtime.status import Status
 from agent.spool import SpoolLocked
@@ -23,6 +24,7 @@ from agent.uplink.connection import CollectorResponse, Unreachable, Uplink, tls_
 from agent.uplink.identity import Identity
 from agent.uplink.plans import PlanStore, StoredPlan
 from inventory.base.clock import Clock, SystemClock
+from inventory.protocol import kinds
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagno
     status = statuses.read(directory)
     running = is_running(directory)
     diagnoses += [*key_file(directory), *process(running, status, clock)]
-    diagnoses += icmp(stored) if stored is None or any(check.kind == "icmp" for check in stored.plan.checks) else []
+    if stored is None or any("ping" in kinds.of(check.kind).needs for check in stored.plan.checks):
+        diagnoses += icmp(stored)
     diagnoses += [*plan_notes(stored, status if running else None), *missing_credentials(stored, settings)]
     diagnoses += [*ping_notes(settings, stored, running, clock), *unwatched_backups(settings, stored, clock)]
     if status is not None:
@@ -197,7 +200,7 @@ def ping_notes(settings: Settings, stored: StoredPlan | None, running: bool, clo
         yield wrong(f"the records of pings cannot be read: {error.strerror}", "Run this as the agent's own user.")
         return
     where = settings.pings.listen
-    if running and stored is not None and any(check.kind == "job" for check in stored.plan.checks):
+    if running and stored is not None and any(check.kind == JOB for check in stored.plan.checks):
         if listening is None or gap_until(listening, store.now()):
             advice = "See the agent's log: another program may have that port (pings: listen: in agent.yaml)."
             yield wrong(f"pings of jobs are not heard at {where}", advice)
@@ -215,7 +218,7 @@ def _silent_jobs(settings: Settings, plan: Plan, store: "JobStore") -> Iterator[
     """Jobs that never said anything: whoever put them into the inventory has still to tell their scripts."""
     from agent.jobs.delivery import curl_line
 
-    for job in sorted({str(check.params.get("job", "")) for check in plan.checks if check.kind == "job"}):
+    for job in sorted({str(check.params.get(JOB, "")) for check in plan.checks if check.kind == JOB}):
         try:
             record = store.record(job)
         except OSError:

@@ -1,9 +1,8 @@
 """``python -m agent.cli.kinds_file [--check]``: write ``inventory/protocol/kinds.json`` from the probes, or say that
 it is stale.
 
-The file lets the inventory and the collector know every kind without loading it. Its shape:
-``{kind: {"doc", "target": [field], "series", "apart": [[field]], "params": JSON Schema, "measures": [{"name", "unit",
-"help", "per"}]}}``.
+The file lets the inventory, the collector and the mails know every kind without loading it; its shape is
+:class:`inventory.protocol.kinds.KindDescription`, a mapping by kind.
 """
 
 import argparse
@@ -18,23 +17,42 @@ import msgspec
 import inventory
 from agent import probes
 from agent.probe import Probe
+from inventory.protocol.kinds import KindDescription, MeasureInfo
 
 FILE = Path(inventory.__file__).parent / "protocol" / "kinds.json"
 
 
 def describe(kind: type[Probe]) -> dict[str, Any]:
     """One kind's entry."""
-    return {
-        "doc": inspect.getdoc(kind),
-        "target": list(kind.target),
-        "series": kind.series or kind.kind,
-        "apart": [list(fields) for fields in kind.apart],
-        "params": _params(kind),
-        "measures": [
-            {"name": measure.name, "unit": measure.unit, "help": measure.help, "per": measure.per}
+    declared = KindDescription(
+        title=kind.title,
+        doc=inspect.getdoc(kind) or "",
+        target=kind.target,
+        apart=kind.apart,
+        looks_at=kind.looks_at,
+        about=kind.about,
+        addressed_by=kind.addressed_by if kind.looks_at == "address" else (),
+        needs=kind.needs,
+        evidence_keys=kind.evidence_keys,
+        series=kind.series or kind.kind,
+        down_mail=kind.down_mail,
+        degraded_mail=kind.degraded_mail,
+        example=kind.example,
+        params=_params(kind),
+        measures=tuple(
+            MeasureInfo(
+                name=measure.name,
+                unit=measure.unit,
+                help=measure.help,
+                per=measure.per,
+                cumulative=measure.cumulative,
+                exported=measure.exported,
+            )
             for measure in kind.measures
-        ],
-    }
+        ),
+    )
+    entry: dict[str, Any] = msgspec.to_builtins(declared)
+    return entry
 
 
 def render() -> str:

@@ -18,6 +18,7 @@ from agent import config
 from agent.config import Settings
 from inventory.base import logs
 from inventory.base.problems import Invalid
+from inventory.base.version import VERSION
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--state-dir", type=Path, metavar="DIR", help="where identity, plans and results are kept")
     shared.add_argument("--verbose", action="store_true", help="log everything")
     top = argparse.ArgumentParser(prog="haidang-agent", description="Probes from this site, and keeps what it saw.")
+    top.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, act: Any, help_text: str) -> argparse.ArgumentParser:

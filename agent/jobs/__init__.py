@@ -4,3 +4,9 @@
 whether that is as its ``schedule`` wants it. ``wrapper`` is the command that runs a job and pings for it. ``drill``
 runs restore drills, which only the agent's own file can define.
 """
+
+from typing import Final
+
+# the kinds of probe whose records are kept here
+JOB: Final = "job"
+DRILL: Final = "drill"

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from agent.jobs import JOB
 from agent.jobs.stamp import Stamp, stamp, to_wall_time
 from agent.jobs.state import JobRecord, PingEvent, new_record, restamp_record, with_event
 from inventory.base import files
@@ -139,7 +140,7 @@ class ClockClient:
 
 def directory(state_dir: Path) -> Path:
     """Where pings are kept: the storage of the kind ``job``."""
-    return state_dir / "probes" / "job"
+    return state_dir / "probes" / JOB
 
 
 def gap_until(listening: ListeningTimes, now: Stamp) -> tuple[Stamp, Stamp] | None:

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from inventory.protocol import kinds
 from inventory.protocol.plan import Plan
 
 USUAL: Final = (
@@ -53,7 +54,8 @@ def candidates(plan: Plan | None, directories: Sequence[str], now: float) -> lis
 
 
 def _watched_paths(plan: Plan | None) -> list[str]:
-    paths = [check.params.get("path") for check in plan.checks if check.kind == "backup"] if plan is not None else []
+    checks = plan.checks if plan is not None else ()
+    paths = [check.params.get("path") for check in checks if kinds.of(check.kind).looks_at == "directories"]
     return [os.path.realpath(path) for path in paths if isinstance(path, str) and path]
 
 

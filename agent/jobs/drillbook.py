@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from agent.jobs import DRILL
 from agent.jobs.stamp import FLOOR_MS, Stamp, seconds_between, stamp, time_text, to_wall_time
 from agent.probe import Outcome
 from inventory.base import files
@@ -126,7 +127,7 @@ class DrillStore:
 
 def directory(state_dir: Path) -> Path:
     """Where drills are kept: the storage of the kind ``drill``."""
-    return state_dir / "probes" / "drill"
+    return state_dir / "probes" / DRILL
 
 
 def drill_outcome(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None = None) -> Outcome:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from agent.config import Settings
+from agent.jobs import DRILL, JOB
 from inventory.base.clock import Clock
 from inventory.protocol.plan import Plan
 
@@ -48,8 +49,8 @@ class JobsService:
 
     def use_plan(self, plan: Plan) -> None:
         """Another plan: its jobs are listened for from now on."""
-        self._job_names = frozenset(_names_of_kind(plan, "job"))
-        self._drill_names = frozenset(_names_of_kind(plan, "drill"))
+        self._job_names = frozenset(_names_of_kind(plan, JOB))
+        self._drill_names = frozenset(_names_of_kind(plan, DRILL))
         self._changed.set()
 
     def clock_was_set(self) -> None:

@@ -21,9 +21,11 @@ from agent.backup.hands import BackupWorkerPool
 from agent.backup.judge import BackupPolicy, evaluate_backup, flaw
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.failure import ProbeFailed
+from agent.first_steps import FREE_SPACE, KEEP_OLD, REPORTS
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.base.types import duration_ms, size_bytes
 from inventory.grammars.file_patterns import FilePattern
+from inventory.protocol.mail_words import MailWords
 
 _RESERVE: Final = 1.0  # seconds of a look that are kept from a background read
 _RETRY_AFTER: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
@@ -46,8 +48,11 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
     """
 
     kind = "backup"
+    title = "backup"
     target = ("evidence", "path", "files", "database", "hosts", "sources")
     series = SERIES
+    looks_at = "directories"
+    evidence_keys = ("files", "repository")
     measures = (
         Measure("age_seconds", "seconds", AGE),
         Measure("last_success_timestamp_seconds", "timestamp", LAST_SUCCESS),
@@ -67,6 +72,26 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         Measure("lock_age_seconds", "seconds", "Age of the oldest lock"),
         Measure("links_outside", "count", "Links that lead out of the allowed directories, not followed"),
     )
+    down_mail = MailWords(
+        headline="No recent backup",
+        steps=(
+            "See whether the backup program ran last night and what it says: its window, its log or its mail.",
+            FREE_SPACE,
+            "Start the backup by hand now. This can take hours; leave the machine on.",
+            KEEP_OLD,
+            REPORTS,
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Backup in doubt",
+        steps=(
+            "The newest copy may be unusable. Read above what is wrong with it: broken, empty or too small.",
+            KEEP_OLD,
+            "Try to restore one file from the newest copy to another folder.",
+            "Start the backup again by hand and see that it ends without an error.",
+        ),
+    )
+    example = '{path: /srv/backups/db, files: "db-%Y-%m-%d.sql.gz", rpo: 26h, smallest: 10KiB}'
 
     path: Annotated[
         str,

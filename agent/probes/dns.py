@@ -22,7 +22,9 @@ from agent.clients.net.kernel_stamps import KernelTimestamping
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import connect, endpoint
 from agent.failure import ProbeFailed
+from agent.first_steps import BUSY, CALL
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -45,13 +47,35 @@ class Dns(Probe, frozen=True, kw_only=True):
     """
 
     kind = "dns"
+    title = "DNS"
     target = ("server", "port", "name", "type")
+    addressed_by = ("server",)
+    libraries = ("dns", "idna")
     measures = (
         Measure("answers", "count", "Records of the asked type in the answer"),
-        Measure("ttl_seconds", "seconds", "The shortest time to live among the answers"),
-        Measure("ignored_replies", "count", "Packets that came instead of, or before, the answer"),
-        Measure("resolve_seconds", "seconds", "Resolving the server's own name; left out for an address"),
+        Measure("ttl_seconds", "seconds", "The shortest time to live among the answers", exported=False),
+        Measure("ignored_replies", "count", "Packets that came instead of, or before, the answer", exported=False),
+        Measure(
+            "resolve_seconds", "seconds", "Resolving the server's own name; left out for an address", exported=False
+        ),
     )
+    down_mail = MailWords(
+        steps=(
+            "Web pages and mail are not found while names are not resolved. Try a web page on two PCs.",
+            "See that the machine with the name service (DNS) is on: often the router or a Windows server.",
+            "Restart the name service; if you do not know how, restart the machine once.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "Names are resolved slowly or not completely: web pages begin to load late.",
+            BUSY,
+            "Restart the name service outside of working hours.",
+            CALL,
+        ),
+    )
+    example = "{server: 192.0.2.53, name: portal.example, expect: [192.0.2.80]}"
 
     server: Annotated[str, Meta(min_length=1, max_length=253, description="Address (or name) of the DNS server")]
     name: Annotated[

@@ -5,11 +5,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.backup.series import SERIES
+from agent.jobs import DRILL
 from agent.jobs.book import ClockClient
 from agent.jobs.drillbook import DrillStore, drill_outcome
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import seconds_of, zone_of
+from inventory.protocol.mail_words import MailWords
 
 
 class Drill(Probe, frozen=True, kw_only=True):
@@ -20,18 +22,41 @@ class Drill(Probe, frozen=True, kw_only=True):
     Unknown: none was tried yet, and none need have been.
     """
 
-    kind = "drill"
+    kind = DRILL
+    title = "restore drill"
     target = ("drill",)
     series = SERIES
+    looks_at = "reports"
+    evidence_keys = ("drill",)
     measures = (
         Measure("restore_age_seconds", "seconds", "Since the last restore that worked"),
         Measure("restore_duration_seconds", "seconds", "How long the last restore drill took"),
         Measure("restored_files", "count", "Files that the last restore drill brought back"),
         Measure("restored_bytes", "bytes", "What the files that the last restore drill brought back have in all"),
         Measure("last_restore_timestamp_seconds", "timestamp", "When a restore last worked, by the agent's clock"),
-        Measure("restores", "count", "Restore drills in all"),
-        Measure("restore_failures", "count", "Restore drills that failed"),
+        Measure("restores", "count", "Restore drills in all", cumulative=True),
+        Measure("restore_failures", "count", "Restore drills that failed", cumulative=True),
     )
+    down_mail = MailWords(
+        headline="Restore drill due",
+        explains=True,
+        steps=(
+            "A backup is only sure once something was restored from it, and that is overdue here or went wrong.",
+            "Restore one recent backup to a spare place, never over the data in use, and open a few files of it.",
+            "Record the drill on the agent's machine: haidang-agent drill NAME ok",
+            "If the restore fails, tell the data centre today: without it the data may be lost for good.",
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Restore drill due",
+        explains=True,
+        steps=(
+            "The last restore drill came out incomplete. Read above what was missing.",
+            "Do it once more, from another copy.",
+            "Record the drill on the agent's machine: haidang-agent drill NAME ok",
+        ),
+    )
+    example = "{drill: office-db, max_age: 90d}"
 
     drill: Annotated[
         str,

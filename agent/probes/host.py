@@ -7,7 +7,9 @@ from msgspec import Meta
 
 from agent.clients.machine import Disk, HottestSensor, Machine, NotMounted, ReadTimeout
 from agent.failure import printable
+from agent.first_steps import CALL
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
@@ -26,7 +28,9 @@ class Host(Probe, frozen=True, kw_only=True):
     """
 
     kind = "host"
+    title = "agent's machine"
     target = ()
+    looks_at = "machine"
     measures = (
         Measure("disk_used_ratio", "ratio", "Used space of the fullest file system"),
         Measure("disk_free_bytes", "bytes", "Free space of the fullest file system"),
@@ -41,6 +45,23 @@ class Host(Probe, frozen=True, kw_only=True):
         Measure("uptime_seconds", "seconds", "Since the machine started, the time it slept included"),
         Measure("boot_timestamp_seconds", "timestamp", "When the machine started"),
     )
+    down_mail = MailWords(
+        steps=(
+            "A disk of the agent's machine is full or broken. See above which one.",
+            "Empty the recycle bin and delete downloads and old installers that nobody needs.",
+            "Do not delete the folder haidang: it holds measurements that are not sent yet.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "The agent's machine is short of disk, memory or computing time, or too hot. See above which.",
+            "Close programs that nobody uses, and free disk space.",
+            "If it is hot, take the dust off its fan and give it room.",
+            "If it stays like this, restart it outside of working hours.",
+        ),
+    )
+    example = "{disk_degraded: 0.85}"
 
     mounts: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],

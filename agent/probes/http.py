@@ -25,7 +25,9 @@ from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expiry
 from agent.failure import ProbeFailed, printable
+from agent.first_steps import CALL, CHANGED, MACHINE_ON
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
@@ -55,22 +57,50 @@ class Http(Probe, frozen=True, kw_only=True):
     """
 
     kind = "http"
+    title = "web service (HTTP)"
     target = ("url",)
+    addressed_by = ("url",)
     measures = (
-        Measure("resolve_seconds", "seconds", "Time to resolve host names, over all redirects; left out for addresses"),
-        Measure("connect_seconds", "seconds", "Time to connect, over all redirects"),
-        Measure("tls_seconds", "seconds", "Time of TLS handshakes, over all redirects"),
         Measure(
-            "first_byte_seconds", "seconds", "From sending the request to the answer's first byte, over all redirects"
+            "resolve_seconds",
+            "seconds",
+            "Time to resolve host names, over all redirects; left out for addresses",
+            exported=False,
         ),
-        Measure("body_seconds", "seconds", "From the first byte to the end of the body"),
+        Measure("connect_seconds", "seconds", "Time to connect, over all redirects", exported=False),
+        Measure("tls_seconds", "seconds", "Time of TLS handshakes, over all redirects", exported=False),
+        Measure(
+            "first_byte_seconds",
+            "seconds",
+            "From sending the request to the answer's first byte, over all redirects",
+            exported=False,
+        ),
+        Measure("body_seconds", "seconds", "From the first byte to the end of the body", exported=False),
         Measure("http_status", "status", "Status code of the last answer"),
-        Measure("body_bytes", "bytes", "Bytes of the body, as received"),
-        Measure("redirects", "count", "Redirects followed"),
+        Measure("body_bytes", "bytes", "Bytes of the body, as received", exported=False),
+        Measure("redirects", "count", "Redirects followed", exported=False),
         Measure(
             "certificate_expiry_timestamp_seconds", "timestamp", "When the first certificate of those seen expires"
         ),
     )
+    down_mail = MailWords(
+        steps=(
+            "Open the page yourself, from your PC and from your telephone (without Wi-Fi). Does it come?",
+            MACHINE_ON,
+            "If you look after the server: see whether the web program runs and its disk has free space.",
+            CHANGED,
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "Open the page yourself: does it come slowly, or with an error in it?",
+            "Is it a time when many use it, or is a backup or an update running on the server?",
+            "If you look after the server: look at its processor, memory and free disk space.",
+            CALL,
+        ),
+    )
+    example = '{url: https://portal.example/, expect_body: "Sóc Trăng"}'
 
     url: Annotated[
         str,

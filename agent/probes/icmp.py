@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.icmp.platform import open_pinger
 from agent.clients.net.emodel import jitter, mos
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.failure import ProbeFailed
+from agent.first_steps import CALL, LINE_BUSY, LINE_CABLE, MACHINE_ON, RESTART_ONCE
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _SHARE = 0.5  # of the timeout that sending may take: the last request needs time for its reply too
@@ -27,17 +31,39 @@ class Icmp(Probe, frozen=True, kw_only=True):
     """
 
     kind = "icmp"
+    title = "ping"
     target = ("host",)
+    about = "host"
+    needs = ("ping",)
     measures = (
         Measure("loss_ratio", "ratio", "Requests without a reply"),
-        Measure("rtt_min_seconds", "seconds", "Shortest round trip"),
-        Measure("rtt_avg_seconds", "seconds", "Mean round trip"),
-        Measure("rtt_max_seconds", "seconds", "Longest round trip"),
+        Measure("rtt_min_seconds", "seconds", "Shortest round trip", exported=False),
+        Measure("rtt_avg_seconds", "seconds", "Mean round trip", exported=False),
+        Measure("rtt_max_seconds", "seconds", "Longest round trip", exported=False),
         Measure("jitter_seconds", "seconds", "Mean difference between the round trips of consecutive replies"),
         Measure("mos_score", "score", "Estimated quality of a call, 1 (bad) to 4.4 (good)"),
-        Measure("duplicates", "count", "Replies beyond the first to a request"),
-        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address"),
+        Measure("duplicates", "count", "Replies beyond the first to a request", exported=False),
+        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address", exported=False),
     )
+    down_mail = MailWords(
+        steps=(
+            MACHINE_ON,
+            "Look at the switch that it is connected to: is it on, and does the light of its port blink?",
+            "Try another cable, then another port of the switch.",
+            RESTART_ONCE,
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        link_headline="Poor line",
+        steps=(
+            "The way there loses packets or is slow: telephone and video stutter, pages load slowly.",
+            LINE_BUSY,
+            LINE_CABLE,
+            CALL,
+        ),
+    )
+    example = "{host: 192.0.2.1, count: 5}"
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
     count: Annotated[int, Meta(ge=1, le=100, description="Requests in one look")] = 3

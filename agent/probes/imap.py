@@ -9,7 +9,9 @@ from msgspec import Meta
 from agent.clients.mail.imap import ImapClient as Session
 from agent.clients.mail.session import Login, MailServer, expiry_warning, is_single_line
 from agent.failure import ProbeFailed
+from agent.first_steps import BUSY, CALL
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -23,6 +25,7 @@ class Imap(Probe, frozen=True, kw_only=True):
     """
 
     kind = "imap"
+    title = "mailbox (IMAP)"
     target = ("host", "port", "security", "server_name", "credential", "mailbox")
     measures = (
         Measure("resolve_seconds", "seconds", "Time to resolve the host name; left out for addresses"),
@@ -35,6 +38,23 @@ class Imap(Probe, frozen=True, kw_only=True):
         Measure("certificate_expiry_timestamp_seconds", "timestamp", "When the server's certificate expires"),
         Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates sent expires"),
     )
+    down_mail = MailWords(
+        steps=(
+            "Try to read your mail, in the mail program and in the browser.",
+            "Nothing is lost: incoming mail is kept at the server or waits at its sender's.",
+            "If you look after the mail server: see whether the mailbox service runs and its disk has free space.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "Mailboxes can be read, but slowly, or the server's certificate will end soon. See above which.",
+            "If it is the certificate, have it renewed now, not on the last day.",
+            BUSY,
+            CALL,
+        ),
+    )
+    example = "{host: mail.example, credential: mail-robot}"
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
     port: Annotated[int, Meta(ge=1, le=65535, description="Port: 993, or 143 with starttls")] = 993

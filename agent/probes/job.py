@@ -5,11 +5,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
+from agent.first_steps import FREE_SPACE, REPORTS
+from agent.jobs import JOB
 from agent.jobs.book import ClockClient, JobStore
 from agent.jobs.judge import JobRule, job_outcome
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import Schedule, ensure_possible, schedule_of, seconds_of
+from inventory.protocol.mail_words import MailWords
 
 DURATION_FORM = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 
@@ -25,10 +28,13 @@ class Job(Probe, frozen=True, kw_only=True):
     would have come.
     """
 
-    kind = "job"
+    kind = JOB
+    title = "scheduled job"
     target = ("job",)
     series = SERIES
     apart = (("cron", "oncalendar"),)
+    looks_at = "reports"
+    evidence_keys = ("pings",)
     measures = (
         Measure("age_seconds", "seconds", AGE),
         Measure("last_success_timestamp_seconds", "timestamp", LAST_SUCCESS),
@@ -36,10 +42,29 @@ class Job(Probe, frozen=True, kw_only=True):
         Measure("duration_seconds", "seconds", DURATION),
         Measure("running_seconds", "seconds", "Since the job's run in progress started"),
         Measure("exit_code", "status", "Exit code of the job's last run, where it was told"),
-        Measure("runs", "count", "Runs of the job that ended, well or not"),
-        Measure("failures", "count", "Runs of the job that failed"),
-        Measure("pings", "count", "Pings of the job of all sorts"),
+        Measure("runs", "count", "Runs of the job that ended, well or not", cumulative=True),
+        Measure("failures", "count", "Runs of the job that failed", cumulative=True),
+        Measure("pings", "count", "Pings of the job of all sorts", cumulative=True),
     )
+    down_mail = MailWords(
+        headline="Scheduled job failed",
+        steps=(
+            "A scheduled job did not run, ended with an error or did not end. See above which.",
+            "See that the machine that runs it was on at that time; a PC that is off at night runs nothing.",
+            "Look at the job's own log, and run it once by hand.",
+            FREE_SPACE,
+            REPORTS,
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Scheduled job in doubt",
+        steps=(
+            "The job ended well but took longer than it should. There may be more data than it was made for.",
+            FREE_SPACE,
+            "See that no other job runs at the same time; if so, move one of them by an hour or two.",
+        ),
+    )
+    example = '{job: office-db, cron: "30 23 * * 1-5", rpo: 26h}'
 
     job: Annotated[
         str,

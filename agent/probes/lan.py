@@ -12,10 +12,14 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.icmp.platform import open_pinger
 from agent.clients.net.neighbours import ANSWERED, PENDING, Neighbour, NetworkTables
+from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed
+from agent.first_steps import CALL
 from agent.probe import Limits, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 LARGEST: Final = 20  # prefix length: 4,094 hosts
@@ -48,7 +52,10 @@ class Lan(Probe, frozen=True, kw_only=True):
     """
 
     kind = "lan"
+    title = "PCs on the LAN"
     target = ("network",)
+    looks_at = "network"
+    needs = ("ping",)
     measures = (
         Measure("hosts_seen", "count", "Hosts that were there, less those not to be counted"),
         Measure("share_ratio", "ratio", "Hosts seen to PCs on the register; above 1 when there are more"),
@@ -56,6 +63,24 @@ class Lan(Probe, frozen=True, kw_only=True):
         Measure("hosts_new", "count", "Of them, those not seen since this agent started; left out in its first look"),
         Measure("sweep_seconds", "seconds", "How long the look took"),
     )
+    down_mail = MailWords(
+        steps=(
+            "Not one PC answers. Look at the main switch: is it on, and do its lights blink?",
+            "Try a web page on two PCs in different rooms.",
+            "Switch the main switch off, wait 30 seconds, switch it on again, and wait 5 minutes.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Few PCs are on",
+        explains=True,
+        steps=(
+            "Fewer PCs are on than the register says. Is it a holiday, a conference or a power cut in one room?",
+            "Go through the rooms: is a whole room without network? Then look at that room's switch and cable.",
+            "If PCs were moved, replaced or scrapped, have the register changed.",
+        ),
+    )
+    example = "{network: 192.0.2.0/24, register: 40}"
 
     network: Annotated[
         str, Meta(max_length=18, description="The IPv4 network to sweep, such as 192.168.1.0/24; at most a /20")

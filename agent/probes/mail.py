@@ -11,7 +11,9 @@ from agent.clients.mail.session import Login, MailServer, MailSession, expiry_wa
 from agent.clients.mail.smtp import SmtpClient, is_address
 from agent.clients.mail.trip import MailRoundTrip
 from agent.failure import ProbeFailed
+from agent.first_steps import CALL
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _REMOVAL_SHARE: Final = 0.1  # of the look's time, kept for removing the mail that came
@@ -28,7 +30,9 @@ class Mail(Probe, frozen=True, kw_only=True):
     """
 
     kind = "mail"
+    title = "a mail's round trip"
     target = ("smtp_host", "smtp_port", "imap_host", "imap_port", "sender", "recipient", "mailbox")
+    addressed_by = ("smtp_host", "imap_host")
     measures = (
         Measure("transit_seconds", "seconds", "From the sending server's yes to the mail in the mailbox"),
         Measure("handover_seconds", "seconds", "From connecting to the sending server to its yes to the mail"),
@@ -37,6 +41,22 @@ class Mail(Probe, frozen=True, kw_only=True):
         Measure("smtp_certificate_expiry_timestamp_seconds", "timestamp", "When the SMTP server's certificate expires"),
         Measure("imap_certificate_expiry_timestamp_seconds", "timestamp", "When the IMAP server's certificate expires"),
     )
+    down_mail = MailWords(
+        steps=(
+            "A trial mail did not arrive. Send yourself a mail and see whether it comes within 5 minutes.",
+            "If you look after the mail server: look at its queue and whether its disk has free space.",
+            "See that the trial mailbox is not full and its password was not changed.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "Mails arrive, but late. Tell colleagues that wait for one to be patient, and not to send it twice.",
+            "If you look after the mail server: see whether many mails wait in its queue, and to whom.",
+            "Somebody may be sending advertising through a stolen password: look for one sender of very many mails.",
+        ),
+    )
+    example = "{smtp_host: mail.example, recipient: robot@mail.example, credential: mail-robot}"
 
     smtp_host: Annotated[str, Meta(min_length=1, max_length=253, description="Server to send through")]
     recipient: Annotated[str, Meta(max_length=320, description="Mail address whose mailbox is looked into")]

@@ -23,7 +23,9 @@ from agent.clients.ntp_packet import (
 )
 from agent.clients.tls.contexts import CLOCK_FLOOR
 from agent.failure import ProbeFailed
+from agent.first_steps import CALL, MACHINE_ON
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -43,7 +45,9 @@ class Ntp(Probe, frozen=True, kw_only=True):
     """
 
     kind = "ntp"
+    title = "clock (NTP)"
     target = ("server", "port")
+    addressed_by = ("server",)
     measures = (
         Measure("offset_seconds", "seconds", "How far the server's clock is ahead of this machine's; below 0: behind"),
         Measure("delay_seconds", "seconds", "Way to the server and back, without the server's own time"),
@@ -54,6 +58,22 @@ class Ntp(Probe, frozen=True, kw_only=True):
         Measure("ignored_replies", "count", "Packets that came instead of, or before, the answer"),
         Measure("resolve_seconds", "seconds", "Resolving the server's name; left out for an address"),
     )
+    down_mail = MailWords(
+        steps=(
+            "The time server does not answer or does not know the time. Machines keep their own clocks meanwhile.",
+            MACHINE_ON,
+            "If you look after it: restart its time service and see that it reaches its own sources of time.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "The time server and the agent's machine differ. Compare both with your telephone's time.",
+            "Put right the one that is wrong; on Linux: timedatectl",
+            CALL,
+        ),
+    )
+    example = "{server: 192.0.2.123}"
 
     server: Annotated[str, Meta(min_length=1, max_length=253, description="Address (or name) of the time server")]
     port: Annotated[int, Meta(ge=1, le=65535, description="Port")] = 123

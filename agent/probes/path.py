@@ -7,13 +7,17 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.icmp.platform import open_pinger
 from agent.clients.net.emodel import jitter, mos_from_rating, rating
 from agent.clients.net.kernel_stamps import KernelTimestamping
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.udp_echo import MIN_SIZE, UdpEchoBurst
 from agent.failure import ProbeFailed
+from agent.first_steps import LINE_BUSY, LINE_CABLE, LINE_CALL
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FEWEST: Final = 10  # packets that say anything of a path
@@ -34,7 +38,10 @@ class Path(Probe, frozen=True, kw_only=True):
     """
 
     kind = "path"
+    title = "line quality for video calls"
     target = ("host", "port")
+    about = "line"
+    needs = ("ping",)
     measures = (
         Measure("packets", "count", "Packets sent"),
         Measure("loss_ratio", "ratio", "Packets that did not come back, or not within a second"),
@@ -46,6 +53,24 @@ class Path(Probe, frozen=True, kw_only=True):
         Measure("mos_score", "score", "Estimated quality of a call, 1 (bad) to 4.4 (good)"),
         Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address"),
     )
+    down_mail = MailWords(
+        steps=(
+            "A video meeting would not work at this moment. Use the telephone for what cannot wait.",
+            LINE_BUSY,
+            LINE_CABLE,
+            LINE_CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Poor line",
+        steps=(
+            "A video meeting would stutter. Before one begins, stop whatever else uses the line.",
+            LINE_BUSY,
+            "Use a network cable instead of Wi-Fi for the meeting.",
+            LINE_CALL,
+        ),
+    )
+    example = "{host: 192.0.2.1, count: 50}"
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
     port: Annotated[int, Meta(ge=0, le=65535, description="Port of a UDP echo server; 0: ICMP echoes")] = 0

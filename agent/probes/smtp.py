@@ -9,7 +9,9 @@ from msgspec import Meta
 from agent.clients.mail.session import Login, MailServer, expiry_warning
 from agent.clients.mail.smtp import SmtpClient as Session
 from agent.failure import ProbeFailed
+from agent.first_steps import BUSY, CALL, CHANGED
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -23,6 +25,7 @@ class Smtp(Probe, frozen=True, kw_only=True):
     """
 
     kind = "smtp"
+    title = "mail server (SMTP)"
     target = ("host", "port", "security", "server_name", "credential")
     measures = (
         Measure("resolve_seconds", "seconds", "Time to resolve the host name; left out for addresses"),
@@ -33,6 +36,23 @@ class Smtp(Probe, frozen=True, kw_only=True):
         Measure("certificate_expiry_timestamp_seconds", "timestamp", "When the server's certificate expires"),
         Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates sent expires"),
     )
+    down_mail = MailWords(
+        steps=(
+            "Try to send a mail to yourself and to an address outside.",
+            "If you look after the mail server: see whether the mail service runs and its disk has free space.",
+            CHANGED,
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "Mails can be sent, but slowly, or the server's certificate will end soon. See above which.",
+            "If it is the certificate, have it renewed now, not on the last day.",
+            BUSY,
+            CALL,
+        ),
+    )
+    example = "{host: mail.example, port: 587, security: starttls}"
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
     port: Annotated[int, Meta(ge=1, le=65535, description="Port: 25, or 587 and 465 for submission")] = 25

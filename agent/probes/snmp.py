@@ -29,6 +29,7 @@ from agent.clients.snmp.uptime import OIDS, UptimeTracker
 from agent.failure import ProbeFailed, printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.base.types import Secret
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.02  # seconds before the look's end, so that the more exact reason comes first
@@ -48,6 +49,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
     """
 
     kind = "snmp"
+    title = "device (SNMP)"
     target = ("host", "port", "interface", "oid")
     apart = (("interface", "interfaces"),)
     measures = (
@@ -69,6 +71,23 @@ class Snmp(Probe, frozen=True, kw_only=True):
         Measure("value", "number", "The number at the object asked for, times the scale"),
         Measure("ignored_replies", "count", "Packets that came and answered none of our questions"),
     )
+    down_mail = MailWords(
+        steps=(
+            "The device does not say how it is, or one of its ports is off. See above which.",
+            "See that the device is on and its lights are as usual.",
+            "If it is a port: look at the cable and at what is connected at its other end.",
+            "If the device works for everybody, its monitoring access may have been changed: tell the data centre.",
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "The device works but is overloaded, too hot, restarted or has errors on a port. See above which.",
+            "If it is hot: see that the air conditioning runs and nothing covers the device.",
+            "If a port has errors: change its cable.",
+            "If a disk or the memory is nearly full: free space or tell whoever looks after the machine.",
+        ),
+    )
+    example = "{host: 192.0.2.9, interface: uplink}"
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
     port: Annotated[int, Meta(ge=1, le=65535, description="UDP port")] = 161

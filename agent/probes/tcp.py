@@ -9,7 +9,9 @@ from msgspec import Meta
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.failure import ProbeFailed, printable
+from agent.first_steps import BUSY, CALL, MACHINE_ON
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DOWN, UP
 
 MOST_READ: Final = 64 * 1024  # bytes of what a service says that are searched
@@ -23,12 +25,30 @@ class Tcp(Probe, frozen=True, kw_only=True):
     """
 
     kind = "tcp"
+    title = "TCP port"
     target = ("host", "port")
     measures = (
-        Measure("connect_seconds", "seconds", "From the first packet to the established connection"),
-        Measure("banner_seconds", "seconds", "From the established connection to the expected text"),
-        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address"),
+        Measure("connect_seconds", "seconds", "From the first packet to the established connection", exported=False),
+        Measure("banner_seconds", "seconds", "From the established connection to the expected text", exported=False),
+        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address", exported=False),
     )
+    down_mail = MailWords(
+        steps=(
+            "Try the program that uses this service: does it work from your PC?",
+            MACHINE_ON,
+            "If you look after the server: see whether the service runs, and start it again.",
+            CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        steps=(
+            "The service answers, but slowly. Try the program that uses it.",
+            BUSY,
+            "If you look after the server: look at its processor, memory and free disk space.",
+            CALL,
+        ),
+    )
+    example = "{host: 192.0.2.5, port: 5432}"
 
     host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
     port: Annotated[int, Meta(ge=1, le=65535, description="TCP port")]

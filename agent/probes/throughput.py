@@ -15,7 +15,9 @@ from agent.clients.net.stream import TcpStream, connect
 from agent.clients.rationing import RunQuota, parse_hours
 from agent.clients.tls.contexts import TlsContexts, handshake_failure
 from agent.failure import ProbeFailed, printable
+from agent.first_steps import LINE_BUSY, LINE_CABLE, LINE_CALL
 from agent.probe import Hub, Limits, Measure, Outcome, Probe, ProbeContext, skipped
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import MAX_THROUGHPUT
 
@@ -48,7 +50,10 @@ class Throughput(Probe, frozen=True, kw_only=True):
     """
 
     kind = "throughput"
+    title = "line speed"
     target = ("url",)
+    about = "line"
+    addressed_by = ("url",)
     measures = (
         Measure("download_bytes_per_second", "bytes_per_second", "Rate of the content fetched, first piece to last"),
         Measure("upload_bytes_per_second", "bytes_per_second", "Rate of the content posted"),
@@ -57,6 +62,24 @@ class Throughput(Probe, frozen=True, kw_only=True):
         Measure("download_seconds", "seconds", "Time over which the download's rate was told"),
         Measure("upload_seconds", "seconds", "Time over which the upload's rate was told"),
     )
+    down_mail = MailWords(
+        steps=(
+            "The speed of the line could not be measured. Load a large page: is the line working at all?",
+            LINE_CABLE,
+            LINE_CALL,
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Slow line",
+        explains=True,
+        steps=(
+            "The line is slower than what is paid for.",
+            LINE_BUSY,
+            "Look at several measurements on the check's page: only one slow night is no fault of the line.",
+            LINE_CALL,
+        ),
+    )
+    example = "{url: http://speed.example/10MiB, per_day: 4}"
 
     url: Annotated[
         str,

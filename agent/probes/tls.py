@@ -23,6 +23,7 @@ from agent.clients.tls.contexts import (
 from agent.clients.tls.staple import StapleChecker, StapleQuestion
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 DAY: Final = 86_400
@@ -47,15 +48,34 @@ class Tls(Probe, frozen=True, kw_only=True):
     """
 
     kind = "tls"
+    title = "certificate (TLS)"
     target = ("host", "port", "server_name")
     measures = (
-        Measure("resolve_seconds", "seconds", "Time to resolve the host name; left out for addresses"),
-        Measure("connect_seconds", "seconds", "Time to connect"),
-        Measure("handshake_seconds", "seconds", "Time of the TLS handshake"),
+        Measure("resolve_seconds", "seconds", "Time to resolve the host name; left out for addresses", exported=False),
+        Measure("connect_seconds", "seconds", "Time to connect", exported=False),
+        Measure("handshake_seconds", "seconds", "Time of the TLS handshake", exported=False),
         Measure("certificate_expiry_timestamp_seconds", "timestamp", "When the server's certificate expires"),
         Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates sent expires"),
-        Measure("tls_version", "status", "Version of TLS agreed on, times ten: 12 or 13"),
+        Measure("tls_version", "status", "Version of TLS agreed on, times ten: 12 or 13", exported=False),
     )
+    down_mail = MailWords(
+        steps=(
+            "Browsers refuse the page or warn of it: its certificate has ended, or is not for this name.",
+            "Tell users not to click the warning away, and not to enter passwords there meanwhile.",
+            "Have the certificate renewed by whoever looks after the server, and the web program started again.",
+            "See that the server's date and time are right.",
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="Certificate needs attention",
+        explains=True,
+        steps=(
+            "The page still works. The certificate will end soon or has a fault. See above which and when.",
+            "Have it renewed now, not on the last day: after that browsers refuse the page.",
+            "If it renews by itself, it did not this time: let whoever looks after the server see why.",
+        ),
+    )
+    example = "{host: portal.example, warn_days: 21}"
 
     host: Annotated[str, Meta(description="Host name or address", min_length=1, max_length=253)]
     port: Annotated[int, Meta(description="Port", ge=1, le=65535)] = 443

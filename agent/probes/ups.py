@@ -5,6 +5,7 @@ from agent.clients.ups.health import BatteryHealth
 from agent.clients.ups.model import ups_state
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, ProbeContext
+from inventory.protocol.mail_words import MailWords
 
 
 class Ups(UpsProbe, frozen=True, kw_only=True):
@@ -20,7 +21,9 @@ class Ups(UpsProbe, frozen=True, kw_only=True):
     """
 
     kind = "ups"
+    title = "UPS"
     target = ("way", "host", "port", "ups")
+    about = "ups"
     measures = (
         Measure("on_mains", "flag", "1 while the load is fed from the mains, through the UPS or a bypass"),
         Measure("on_battery", "flag", "1 while the load is fed from the battery"),
@@ -52,6 +55,28 @@ class Ups(UpsProbe, frozen=True, kw_only=True):
         Measure("on_battery_seconds", "seconds", "Since the UPS went on battery, by its own count or this agent's"),
         Measure("on_mains_seconds", "seconds", "Since the mains came back, as this agent saw it"),
     )
+    down_mail = MailWords(
+        steps=(
+            "The UPS is off or about to go off. Go there now, or send somebody.",
+            "Read its display, and see whether the mains are there.",
+            "Shut the servers that hang on it down properly while there is time.",
+            "Call the UPS's service and tell them what its display shows.",
+        ),
+    )
+    degraded_mail = MailWords(
+        headline="UPS needs attention",
+        explains=True,
+        steps=(
+            (
+                "There is power, but the UPS is at risk: old battery, too much load, too hot or on bypass. See above"
+                " which."
+            ),
+            "If it is the load: unplug what needs no UPS, such as printers, heaters and lamps.",
+            "If it is the battery: order a new one now; it will not last through the next power cut.",
+            "If it is hot: give it air, and see that the air conditioning runs.",
+        ),
+    )
+    example = "{host: 192.0.2.7, way: nut, ups: rack}"
 
     async def run(self, context: ProbeContext) -> Outcome:
         try:

@@ -12,8 +12,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from agent import probes
 from agent.config import Settings
-from agent.runtime.service import VERSION, AgentService, collectors_of
+from agent.jobs.side import JobsService
+from agent.runtime.service import AgentService
+from agent.runtime.state import AgentState, collectors_of
 from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
 from agent.uplink import identity as identities
 from agent.uplink import plans
@@ -21,6 +24,7 @@ from agent.uplink.connection import Unreachable, Uplink, tls_context
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
 from inventory.base.clock import Clock, SystemClock
 from inventory.base.systemd import Notifier
+from inventory.base.version import VERSION
 
 log = logging.getLogger("agent.run")
 
@@ -121,7 +125,10 @@ async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Even
         stored = await first_plan(settings, identity, notifier, stop)
         if stored is not None and not stop.is_set():
             spool = await open_spool_when_free(settings, identity, stored, clock)
-            await AgentService(settings, identity, stored, spool, clock, notifier).run(stop)
+            state = AgentState(settings.state_dir, identity, stored)
+            jobs = JobsService(settings, clock)
+            service = AgentService(settings, state, spool, clock, notifier, build=probes.build, jobs=jobs)
+            await service.run(stop)
     except identities.NoIdentity as error:
         log.error("%s", error)
         return 1

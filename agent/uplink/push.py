@@ -13,7 +13,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agent.clock import reading
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
 from inventory.base.clock import Clock
@@ -28,6 +27,7 @@ from inventory.protocol.wire import (
     Position,
     Present,
     Push,
+    Reading,
     WireError,
     decode_ack,
     encode_push,
@@ -177,7 +177,7 @@ class Pusher:
         backlog = max(0, self._spool.backlog(self.name) - frames)
         push = Push(
             version=VERSION,
-            sent=reading(self._clock),
+            sent=Reading(self._clock.boot_id(), self._clock.boot_ms(), self._clock.wall_ms()),
             echo=self._echo,
             batch=batch,
             present=self._context.present() if backlog else None,

@@ -22,6 +22,7 @@ from alerts.channels.health import Backoff, ChannelHealth
 from alerts.channels.http import DeliveryFailed, HttpClient
 from alerts.incident.entities import Incident
 from alerts.incident.problem import Subject
+from inventory.base.families import label_word
 from inventory.model.alerting import MINUTE
 
 log = logging.getLogger("alerts.alertmanager")
@@ -62,12 +63,12 @@ def labels(incident: Incident, check_name: Callable[[str], str]) -> Labels:
     """Made of what stays the same while the incident lives, severity and cause apart. ``check_name``: by uid."""
     first = min(incident.members.values(), key=lambda member: (member.joined, member.since, member.key), default=None)
     subject = first.subject if first is not None else Subject()
-    root, _, root_id = incident.cause.root.partition(":")
+    root, root_id = incident.cause.ref
     label_values = {
         "alertname": NAME,
         "incident": incident.key,
         "severity": incident.severity,
-        "cause": incident.cause.cause,
+        "cause": label_word(incident.cause.cause),
         "condition": first.condition if first is not None else "",
         "agency": subject.agency,
         "site": subject.site or (root_id if root in ("lan", "power") else ""),

@@ -1,6 +1,6 @@
 """The notification log: files of what was sent, so that no kill or restored database sends it twice.
 
-One line of JSON for each letter, synced right after the relay's "yes" and before the outbox is told. A file a day
+One line of JSON for each mail, synced right after the relay's "yes" and before the outbox learns of it. A file a day
 (UTC), ``sent-2026-11-27.jsonl``; the newest ``keep_days`` files are kept. A line that a power cut tore is no line.
 """
 
@@ -14,81 +14,40 @@ from typing import BinaryIO, Final, get_args
 import msgspec
 
 from alerts.channels.outbox import OutgoingMail
+from alerts.incident.about import About
 from alerts.incident.entities import NoticeKind
-from alerts.incident.reconcile import SentNotice as Told
+from alerts.incident.reconcile import SentNotice
 from inventory.base.files import sync
-from inventory.model.alerting import DAY, Severity
+from inventory.model.alerting import DAY
 
 MAX_IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
 WEBHOOK: Final = "webhook"
-_KINDS: Final[dict[str, NoticeKind]] = {kind: kind for kind in get_args(NoticeKind)}  # a trial mail is no notice
+_NOTICE_KINDS: Final = frozenset(get_args(NoticeKind))  # a trial mail is no notice
 _NAME = re.compile(r"sent-(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
 
 
-class NotificationLogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A letter that went out. ``at``: when (ms of the collector's time), ``made``: when it was decided; ``way``: the
-    relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
+class NotificationLogEntry(
+    About, frozen=True, kw_only=True, omit_defaults=True, rename={"decided_at": "made", "channel": "way"}
+):
+    """A mail that went out. Files of earlier versions are read: ``rename`` has the names that stand in them."""
 
-    ident: str
-    contact: str
-    kind: str
-    at: int
-    made: int
-    way: str
-    severity: Severity = "warning"
-    incidents: tuple[str, ...] = ()
-    kinds: tuple[NoticeKind, ...] = ()
-    roots: tuple[str, ...] = ()
-    opened: tuple[int, ...] = ()
-    also: tuple[tuple[str, ...], ...] = ()
-    members: tuple[tuple[str, ...], ...] = ()
-    thread: str = ""
-    day: str = ""
+    at: int  # when it went out (ms of the collector's time)
+    decided_at: int
+    channel: str  # the relay's name, or WEBHOOK (the mail of it was then still to be sent)
 
 
 def log_entry(mail: OutgoingMail, at: int, channel: str) -> NotificationLogEntry:
-    return NotificationLogEntry(
-        ident=mail.ident,
-        contact=mail.contact,
-        kind=mail.kind,
-        at=at,
-        made=mail.made,
-        way=channel,
-        severity=mail.severity,
-        incidents=mail.incidents,
-        kinds=mail.kinds,
-        roots=mail.roots,
-        opened=mail.opened,
-        also=mail.also,
-        members=mail.members,
-        thread=mail.thread,
-        day=mail.day,
-    )
+    return NotificationLogEntry(**mail.about(), at=at, decided_at=mail.made, channel=channel)
 
 
-def sent_notices(entries: Iterable[NotificationLogEntry]) -> Iterator[Told]:
-    """The notices that were mailed, for the incident machine: each once, as it was decided. What only the webhook
+def sent_notices(entries: Iterable[NotificationLogEntry]) -> Iterator[SentNotice]:
+    """The notices that were mailed, for the incident engine: each once, as it was decided. What only the webhook
     took is still to be mailed."""
     sent_idents = set()
     for logged in entries:
-        kind = _KINDS.get(logged.kind)
-        if kind is not None and logged.way != WEBHOOK and logged.ident not in sent_idents:
+        if logged.kind in _NOTICE_KINDS and logged.channel != WEBHOOK and logged.ident not in sent_idents:
             sent_idents.add(logged.ident)
-            yield Told(
-                ident=logged.ident,
-                contact=logged.contact,
-                kind=kind,
-                at=logged.made,
-                incidents=logged.incidents,
-                kinds=logged.kinds,
-                roots=logged.roots,
-                opened=logged.opened,
-                also=logged.also,
-                members=logged.members,
-                severity=logged.severity,
-                thread=logged.thread,
-                day=logged.day,
-            )
+            yield SentNotice(**logged.about(), at=logged.decided_at)
 
 
 class NotificationLog:
@@ -123,7 +82,7 @@ class NotificationLog:
         self._pending = []
 
     def contains(self, ident: str, decided_at: int, channel: str = "") -> bool:
-        """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
+        """Whether a mail decided at that time went out by mail (or, with ``channel``, by the webhook)."""
         key = _key(ident, channel)
         if key in self._recent_keys:
             return True
@@ -131,19 +90,19 @@ class NotificationLog:
             return False
         begin = _day(decided_at - DAY)  # a day more, for a clock that was set back
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
-        return any(_key(logged.ident, logged.way) == key for logged in self._read(files))
+        return any(_key(logged.ident, logged.channel) == key for logged in self._read(files))
 
     def mail_entries(self, since: int = 0) -> Iterator[NotificationLogEntry]:
-        """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
+        """What went out by mail at or after ``since``, oldest first: the incident engine takes up its threads from
         these when the database is older than they are."""
         for logged in self._read(self._files()):
-            if logged.at >= since and logged.way != WEBHOOK:
+            if logged.at >= since and logged.channel != WEBHOOK:
                 yield logged
 
     def webhook_entries(self, since: int = 0) -> Iterator[NotificationLogEntry]:
         """What went out by the webhook at or after ``since``."""
         for logged in self._read(self._files()):
-            if logged.at >= since and logged.way == WEBHOOK:
+            if logged.at >= since and logged.channel == WEBHOOK:
                 yield logged
 
     def close(self) -> None:
@@ -155,7 +114,7 @@ class NotificationLog:
                 pass  # nothing is left in its buffer that anyone relies on
 
     def _index(self, new_entry: NotificationLogEntry) -> None:
-        self._recent_keys[_key(new_entry.ident, new_entry.way)] = None
+        self._recent_keys[_key(new_entry.ident, new_entry.channel)] = None
         while len(self._recent_keys) > self._max_in_memory:
             del self._recent_keys[next(iter(self._recent_keys))]
             self._evicted = True

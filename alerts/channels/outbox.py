@@ -5,44 +5,21 @@ The store implements it.
 
 from typing import Protocol
 
-import msgspec
-
-from alerts.incident.entities import NoticeKind
-from inventory.model.alerting import Severity
+from alerts.incident.about import About
 
 
-class OutgoingMail(msgspec.Struct, frozen=True, kw_only=True):
-    """One mail to one contact, as it goes out: ``body`` is the whole RFC 5322 message, made when it was decided, so
-    that sending it again sends the same. ``ident``: its Message-ID's left side. ``text``: the same in plain words, for
-    ways out that are no mail. ``tries`` so far; ``made``: when it was decided (ms).
-
-    For the journal, as of the notice (see alerts.incident.reconcile.SentNotice): ``kinds``, and of each of
-    ``incidents``
-    ``roots``
-    (its root as it was said), ``opened`` (ms), ``also`` and ``members``; ``thread``: ident of the mail that it answers;
-    ``day``: of a digest. ``why``: it was put off last time."""
+class OutgoingMail(About, frozen=True, kw_only=True, rename={"last_error": "why"}):
+    """One mail to one contact, as it goes out."""
 
     id: int
-    ident: str
-    contact: str
     address: str
-    kind: str
-    severity: Severity
-    incidents: tuple[str, ...]
-    made: int
+    made: int  # when it was decided (ms)
     subject: str
-    text: str
-    body: bytes
-    tries: int = 0
+    text: str  # the same in plain words, for channels that are no mail
+    body: bytes  # the whole RFC 5322 message, made when it was decided, so that sending it again sends the same
+    tries: int = 0  # so far
     hooked: bool = False  # went out by the webhook already
-    kinds: tuple[NoticeKind, ...] = ()
-    roots: tuple[str, ...] = ()
-    opened: tuple[int, ...] = ()
-    also: tuple[tuple[str, ...], ...] = ()
-    members: tuple[tuple[str, ...], ...] = ()
-    thread: str = ""
-    day: str = ""
-    why: str = ""
+    last_error: str = ""  # why it was put off last time
 
 
 class Outbox(Protocol):
@@ -51,16 +28,16 @@ class Outbox(Protocol):
     async def due(self, now: int, limit: int) -> list[OutgoingMail]:
         """Those that wait and whose time has come, oldest first, critical ones before others."""
 
-    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
-        """Accepted by a relay (``way`` names it)."""
+    async def sent(self, mail: OutgoingMail, at: int, channel: str) -> None:
+        """Accepted by a relay (``channel`` names it)."""
 
-    async def hooked(self, letter: OutgoingMail, at: int) -> None:
+    async def hooked(self, mail: OutgoingMail, at: int) -> None:
         """Went out by the webhook; the mail is still to be sent."""
 
-    async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
+    async def later(self, mail: OutgoingMail, at: int, error: str) -> None:
         """Not now: try again at ``at``; one more try."""
 
-    async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
+    async def failed(self, mail: OutgoingMail, at: int, error: str) -> None:
         """Never: the address is refused for good, or it is too old."""
 
     async def waiting(self) -> tuple[int, int | None]:

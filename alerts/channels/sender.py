@@ -129,9 +129,8 @@ class MailSender:
             self.stats.duplicates_avoided += 1
             return True
         if now - mail.made >= self.settings.give_up_after:
-            await self._fail(
-                mail, f"given up after {duration_text(self.settings.give_up_after)}: {mail.why or self._relay_errors()}"
-            )
+            error = mail.last_error or self._relay_errors()
+            await self._fail(mail, f"given up after {duration_text(self.settings.give_up_after)}: {error}")
             return True
         if not any(health.ready(self._monotonic()) for health in self.relay_health):
             self.stats.last_delay_reason = self._relay_errors()

@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 from inventory.base.problems import Invalid
+from inventory.base.version import VERSION
 
 COMMANDS: Final = {
     "preview": ("alerts.cli.preview", "Show the mails that people would get, made of an inventory's real names."),
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="haidang-alerts COMMAND --help says more. "
         + " ".join(f"{name}: {words}" for name, (_, words) in COMMANDS.items()),
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=" | ".join(COMMANDS))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the command's own")
     args = parser.parse_args(argv)

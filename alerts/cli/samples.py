@@ -15,7 +15,7 @@ from alerts.incident.problem import Cause, Certainty, Subject
 from alerts.mail.context import DigestFigures, Downtime, DurationBounds, GoalFigure
 from inventory.model.alerting import Severity
 from inventory.model.entities import Check, Contact, Inventory, Link
-from inventory.protocol.causes import AGENT, COLLECTOR, LAN, POWER, SERVICE, WAN
+from inventory.protocol.causes import AGENT, COLLECTOR, LAN, POWER, SERVICE, WAN, CauseKind
 
 MINUTE: Final = 60_000
 HOUR: Final = 3_600_000
@@ -126,19 +126,19 @@ def _progressed(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> 
         return msgspec.structs.replace(
             incident,
             members=members,
-            told=notified,
+            notified=notified,
             history=history,
             ended=now - MINUTE,
             closed=now - MINUTE,
-            why="recovered",
+            resolution="recovered",
         )
     if kind == "repeat":
         acked = (to.id, now - 2 * MINUTE)
         history = (*history, HistoryEntry(at=acked[1], what="acknowledged", who=to.id))
-        return msgspec.structs.replace(incident, told=notified, history=history, acked=acked)
+        return msgspec.structs.replace(incident, notified=notified, history=history, acked=acked)
     evidence = next(iter(incident.cause.because), None)
-    history = (*history, HistoryEntry(at=now - MINUTE, what="cause", said=evidence))
-    return msgspec.structs.replace(incident, told=notified, history=history)
+    history = (*history, HistoryEntry(at=now - MINUTE, what="cause", message=evidence))
+    return msgspec.structs.replace(incident, notified=notified, history=history)
 
 
 # -- what could happen
@@ -147,7 +147,7 @@ def _progressed(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> 
 def _incident(
     number: int,
     root: str,
-    cause: str,
+    cause: CauseKind,
     members: list[IncidentMember],
     because: tuple[TranslatableMessage, ...],
     certainty: Certainty = "sure",
@@ -179,7 +179,7 @@ def _member(
         since=since,
         joined=since + 40_000,
         reason=reason,
-        said=said,
+        message=said,
     )
 
 
@@ -251,7 +251,7 @@ def _battery(inventory: Inventory, now: int) -> Incident | None:
     if check is None:
         return None
     detail = message("the UPS runs on its battery, which lasts for {left_for} more", left_for=25 * MINUTE)
-    member = _member(check, "degraded", now - 2 * MINUTE, said=detail)
+    member = _member(check, "degraded", now - 2 * MINUTE, message=detail)
     return _incident(3, f"service:{check.uid}", POWER, [member], ())
 
 
@@ -271,7 +271,7 @@ def _backup(inventory: Inventory, now: int) -> Incident | None:
     detail = message(
         "the newest good copy is {old_for} old; {most_for} are allowed", old_for=31 * HOUR, most_for=26 * HOUR
     )
-    return _incident(5, f"service:{check.uid}", SERVICE, [_member(check, "down", now - 5 * HOUR, said=detail)], ())
+    return _incident(5, f"service:{check.uid}", SERVICE, [_member(check, "down", now - 5 * HOUR, message=detail)], ())
 
 
 def _certificate(inventory: Inventory, now: int) -> Incident | None:
@@ -279,7 +279,7 @@ def _certificate(inventory: Inventory, now: int) -> Incident | None:
     if check is None:
         return None
     detail = message("its certificate ends in {left_for}", left_for=12 * 24 * HOUR)
-    member = _member(check, "degraded", now - 20 * MINUTE, said=detail)
+    member = _member(check, "degraded", now - 20 * MINUTE, message=detail)
     return _incident(6, f"service:{check.uid}", SERVICE, [member], (), severity="warning")
 
 
@@ -334,7 +334,7 @@ def _goal(inventory: Inventory, now: int) -> Incident | None:
         severity="warning",
         since=now - 30 * MINUTE,
         joined=now - 29 * MINUTE,
-        said=detail,
+        message=detail,
     )
     return _incident(9, f"goal:{goal.id}", SERVICE, [member], (), severity="warning")
 
@@ -348,7 +348,7 @@ def _collector(inventory: Inventory, now: int) -> Incident | None:
         severity="critical",
         since=now - 2 * MINUTE,
         joined=now - MINUTE,
-        said=detail,
+        message=detail,
     )
     return _incident(10, "collector:disk", COLLECTOR, [member], ())
 

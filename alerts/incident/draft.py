@@ -1,11 +1,11 @@
-"""A draft of the incident state: collects the changes of one step."""
+"""A draft of the incident state: what one step is given, and what it has changed so far."""
 
 from msgspec.structs import replace
 
-from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
+from alerts.incident.entities import EntryKind, HistoryEntry, Incident, IncidentMember
 from alerts.incident.keys import incident_key
-from alerts.incident.message import TranslatableMessage
-from alerts.incident.state import ContactQueue, IncidentState, lifecycle_bucket
+from alerts.incident.state import ContactQueue, IncidentState, StepInput, lifecycle_bucket, membership_test
+from inventory.model.alerting import Alerting
 
 # Of a history at most so many lines are kept: the first ones and the latest.
 MAX_FIRST_ENTRIES = 50
@@ -14,16 +14,23 @@ MAX_LATEST_ENTRIES = 450
 # A key of an incident that began longer ago may have been given and forgotten.
 KEY_REUSE_MS = 24 * 3_600_000
 
+_DEFAULTS = Alerting()
+
 
 class IncidentDraft:
-    """Copies of the book's shelves. Whoever changes an incident puts it back; what was put is what changed."""
+    """Copies of the state's fields. Whoever changes an incident puts it back; what was put is what changed."""
 
-    def __init__(self, state: IncidentState, at: int) -> None:
-        self.at = at
+    def __init__(self, state: IncidentState, step_input: StepInput, alerting: Alerting = _DEFAULTS) -> None:
+        self.at = step_input.at
+        self.step_input = step_input
+        self.alerting = alerting
+        self.problems = {problem.key: problem for problem in step_input.problems}
+        self.is_unknown = membership_test(step_input.unknown)
+        self.is_gone = membership_test(step_input.gone)
         self.open = dict(state.open)
         self.ended = dict(state.ended)
         self.closed = dict(state.closed)
-        self.queues = dict(state.mailboxes)
+        self.queues = dict(state.queues)
         self._before = state
         self._changed_keys: set[str] = set()
         self._any_forgotten = False
@@ -31,7 +38,7 @@ class IncidentDraft:
         self._recovered_by_root: dict[str, list[Incident]] | None = None
 
     def put(self, incident: Incident) -> None:
-        """The incident as it is now, on the shelf where it belongs."""
+        """The incident as it is now, where it belongs by now."""
         key = incident.key
         self._changed_keys.add(key)
         incidents: dict[str, Incident] = getattr(self, lifecycle_bucket(incident))
@@ -41,8 +48,13 @@ class IncidentDraft:
             self.closed.pop(key, None)
         incidents[key] = incident
 
+    def put_if_changed(self, incident: Incident, before: Incident) -> None:
+        """What a function gave for ``before``: itself where nothing is different."""
+        if incident is not before:
+            self.put(incident)
+
     def put_queue(self, contact: str, queue: ContactQueue | None) -> None:
-        """The contact's mailbox as it is now; None: no longer any."""
+        """The contact's queue as it is now; None: no longer any."""
         if queue is None:
             self._queues_changed |= self.queues.pop(contact, None) is not None
         elif self.queues.get(contact) != queue:
@@ -63,7 +75,7 @@ class IncidentDraft:
             self._recovered_by_root = {}
             for incidents in (self.ended, self.closed):
                 for incident in incidents.values():
-                    if incident.why == "recovered":
+                    if incident.resolution == "recovered":
                         self._recovered_by_root.setdefault(incident.cause.root, []).append(incident)
         return self._recovered_by_root.get(root, [])
 
@@ -79,11 +91,11 @@ class IncidentDraft:
         return key
 
     def state(self) -> IncidentState:
-        """The book as it is now; the one that was given, if nothing changed."""
+        """The state as it is now; the one that was given, if nothing changed."""
         if not (self._changed_keys or self._any_forgotten or self._queues_changed):
             return self._before
         at = max(self.at, self._before.at)
-        return IncidentState(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.queues)
+        return IncidentState(at=at, open=self.open, ended=self.ended, closed=self.closed, queues=self.queues)
 
     def changed_incidents(self) -> list[Incident]:
         """The incidents that are not as they were, by key."""
@@ -93,11 +105,9 @@ class IncidentDraft:
         ]
 
 
-def with_history(
-    incident: Incident, at: int, what: str, who: str = "", text: str = "", message: TranslatableMessage | None = None
-) -> Incident:
+def with_history(incident: Incident, at: int, what: EntryKind, who: str = "", text: str = "") -> Incident:
     """The incident with one more line in its history."""
-    history = (*incident.history, HistoryEntry(at=at, what=what, who=who, text=text, said=message))
+    history = (*incident.history, HistoryEntry(at=at, what=what, who=who, text=text))
     if len(history) > MAX_FIRST_ENTRIES + MAX_LATEST_ENTRIES:
         history = history[:MAX_FIRST_ENTRIES] + history[-MAX_LATEST_ENTRIES:]
     return replace(incident, history=history)

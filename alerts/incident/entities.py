@@ -1,7 +1,8 @@
 """Incidents, their history, notices and commands, as they are stored, shown and mailed. Times are collector ms.
 
-An incident is one thing wrong with one root cause; its members are the troubles that it takes with it. It keeps its
-key, and so its thread of mails, while its root becomes better known.
+An incident is one thing wrong with one root cause; its members are the problems that it takes with it. It keeps its
+key, and so its thread of mails, while its root becomes better known. Stores of earlier versions are read: where a field
+bears another name there, ``rename`` says which.
 """
 
 from typing import Literal
@@ -11,89 +12,105 @@ import msgspec
 from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Subject
 from inventory.model.alerting import Severity
+from inventory.protocol.refs import Ref
+
+EntryKind = Literal[
+    "opened",
+    "grew",
+    "cause",
+    "severity",
+    "merged",
+    "split",
+    "excluded",
+    "included",
+    "told",
+    "acknowledged",
+    "snoozed",
+    "comment",
+    "flapping",
+    "steady",
+    "recovering",
+    "relapsed",
+    "closed",
+]
+# withdrawn: what it was about is no longer in the inventory; late: it was over when it came to light; "": it is open
+Resolution = Literal["", "recovered", "merged", "withdrawn", "late", "by hand"]
 
 
-class IncidentMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A trouble of the incident. ``joined``: when it was taken in; ``until``: when it was over, None: not yet.
-
-    ``known``: False while nothing is known of it (its site is silent): it stays as it was. ``withdrawn``: it ended
-    because what it was about left the inventory. ``excluded``, ``recover_ms``, ``once``: as of the trouble."""
+class IncidentMember(msgspec.Struct, frozen=True, kw_only=True, rename={"message": "said"}):
+    """A problem of the incident."""
 
     key: str
     condition: str
     subject: Subject
     severity: Severity
     since: int
-    joined: int
-    until: int | None = None
+    joined: int  # when the incident took it in
+    until: int | None = None  # when it was over; None: not yet
     reason: str = ""
-    said: TranslatableMessage | None = None
-    known: bool = True
-    excluded: bool = False
-    withdrawn: bool = False
-    recover_ms: int = 60_000
-    once: bool = False
+    message: TranslatableMessage | None = None
+    known: bool = True  # False while nothing is known of it (its site is silent): it stays as it was
+    excluded: bool = False  # as of the problem
+    withdrawn: bool = False  # it ended because what it was about left the inventory
+    recover_ms: int = 60_000  # as of the problem
+    once: bool = False  # as of the problem
+
+    @property
+    def ref(self) -> Ref:
+        """The key, taken apart: the kind of condition that it met, and what it is about."""
+        return Ref.parse(self.key)
 
 
-class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an incident's history. ``what``: opened, grew, cause, severity, merged, split, excluded, included,
-    told, acknowledged, snoozed, comment, flapping, steady, recovering, relapsed, closed. ``who``: the person who did
-    it or was told. ``text``: their words; of grew how many joined, of cause, merged and split the root or the other
-    incident's key, of told the notice's kind."""
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, rename={"message": "said"}):
+    """A line of an incident's history."""
 
     at: int
-    what: str
-    said: TranslatableMessage | None = None
-    who: str = ""
+    what: EntryKind
+    message: TranslatableMessage | None = None
+    who: str = ""  # the person who did it or was notified
+    # a person's words; of grew how many joined, of cause, merged and split the root or the other incident's key, of
+    # told the notice's kind
     text: str = ""
 
 
 class NotifiedContact(msgspec.Struct, frozen=True, kw_only=True):
-    """What one contact was told of the incident. ``thread``: ident of the first notice, which the others answer.
-    ``last``: when last; ``count``: how many so far; ``recovered``: was told that it is over. ``severity`` (the worst),
-    ``root``, ``cause`` and ``flapping``: as they were said, so that what changes can be said once."""
+    """What one contact was notified of."""
 
     contact: str
-    thread: str
+    thread: str  # ident of the first notice, which the others answer
     first: int
     last: int
     count: int = 1
-    step: int = 0
-    recovered: bool = False
-    severity: Severity = "info"
-    root: str = ""
+    step: int = 0  # of the escalation
+    recovered: bool = False  # was notified that it is over
+    severity: Severity = "info"  # the worst so far
+    root: str = ""  # these three as the last notice had them, so that what changes is written once
     cause: str = ""
     flapping: bool = False
 
 
-class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """``key``: 16 hex digits, made of the first root and ``opened``. ``opened``: since when it is wrong (event time);
-    ``noticed``: when the machine opened it; ``ended``: when the last member was over (event time); ``closed``: when the
-    machine closed it, ``why``: recovered, merged, withdrawn (what it was about is no longer in the inventory), late
-    (it was over when it came to light) or by hand. ``into``: the incident that it was merged into, ``absorbed``: those
-    that were merged into it. ``roots``: all that it had. ``severity``: of the members that are not over, the worst.
-    ``acked``: (who, when). ``changes``: the latest times at which it took a turn, for flapping. ``recovering``: since
-    when all members are over."""
+class Incident(msgspec.Struct, frozen=True, kw_only=True, rename={"notified": "told", "resolution": "why"}):
+    """One thing wrong, from its beginning to its end and after."""
 
-    key: str
+    key: str  # 16 hex digits, made of the first root and ``opened``
     cause: Cause
-    severity: Severity
-    opened: int
-    noticed: int
+    severity: Severity  # of the members that are not over, the worst
+    opened: int  # since when it is wrong (event time)
+    noticed: int  # when the machine opened it
     members: dict[str, IncidentMember]
-    told: dict[str, NotifiedContact] = {}
-    roots: tuple[str, ...] = ()
-    acked: tuple[str, int] | None = None
+    notified: dict[str, NotifiedContact] = {}  # by contact
+    roots: tuple[str, ...] = ()  # all that it had
+    acked: tuple[str, int] | None = None  # who, when
     snoozed: int | None = None
     excluded: bool = False
     flapping: bool = False
-    changes: tuple[int, ...] = ()
-    recovering: int | None = None
-    ended: int | None = None
-    closed: int | None = None
-    why: str = ""
-    into: str = ""
-    absorbed: tuple[str, ...] = ()
+    changes: tuple[int, ...] = ()  # the latest times at which it came or went, for flapping
+    recovering: int | None = None  # since when all members are over
+    ended: int | None = None  # when the last member was over (event time)
+    closed: int | None = None  # when the machine closed it
+    resolution: Resolution = ""  # how it came to its end
+    into: str = ""  # the incident that it was merged into
+    absorbed: tuple[str, ...] = ()  # those that were merged into it
     history: tuple[HistoryEntry, ...] = ()
 
     @property
@@ -105,30 +122,25 @@ NoticeKind = Literal["trouble", "update", "repeat", "escalation", "recovery", "g
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """That a contact is to be told something, once. ``ident``: deterministic, unique, at most 40 characters of
-    [a-z0-9.-]: the Message-ID's left side. ``thread``: ident of the mail that it answers, "" if it begins a thread.
+    """That a contact is to be notified of something, once."""
 
-    ``group``: several incidents in one mail, each by its own kind (``kinds``, as ``incidents``). ``summary``: what the
-    hourly cap held back. ``day``: of a digest, as 2026-11-27.
-    """
-
-    ident: str
+    ident: str  # deterministic, unique, at most 40 characters of [a-z0-9.-]: the Message-ID's left side
     contact: str
-    kind: NoticeKind
+    kind: NoticeKind  # group: several incidents in one mail; summary: what the hourly cap held back
     at: int
     incidents: tuple[str, ...] = ()
-    kinds: tuple[NoticeKind, ...] = ()
-    thread: str = ""
+    kinds: tuple[NoticeKind, ...] = ()  # of a group, of each of ``incidents``
+    thread: str = ""  # ident of the mail that it answers, "" if it begins a thread
     severity: Severity = "warning"
-    day: str = ""
+    day: str = ""  # of a digest, as 2026-11-27
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person wants of an incident. ``what``: acknowledge, snooze (until ``until``), comment, close."""
+    """What a person wants of an incident."""
 
     incident: str
     what: Literal["acknowledge", "snooze", "comment", "close"]
     who: str
     at: int
-    until: int | None = None
+    until: int | None = None  # of snooze
     text: str = ""

@@ -4,18 +4,24 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import with_history
+from alerts.incident.draft import IncidentDraft, with_history
 from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.flapping import end_flapping_if_steady, with_state_change
 from alerts.incident.problem import ActiveProblem, Cause
-from inventory.model.alerting import SEVERITIES, Alerting, Severity
+from inventory.model.alerting import SEVERITIES, Severity
 
 _CERTAINTY_RANK = {"sure": 0, "probable": 1, "provisional": 2}
 _SEVERITY_RANK = {severity: weight for weight, severity in enumerate(SEVERITIES)}
 
 
-def recalculated(incident: Incident, present: dict[str, ActiveProblem], at: int, alerting: Alerting) -> Incident:
-    """The incident with its severity, cause and recovery as its members have them now; itself if nothing changed."""
+def recalculate(draft: IncidentDraft) -> None:
+    """Open incidents with their severity, cause and recovery as their members have them now."""
+    for incident in tuple(draft.open.values()):
+        draft.put_if_changed(_recalculated(incident, draft), incident)
+
+
+def _recalculated(incident: Incident, draft: IncidentDraft) -> Incident:
+    at, alerting, present = draft.at, draft.alerting, draft.problems
     open_members = [member for member in incident.members.values() if member.until is None]
     if open_members:
         incident = _with_excluded(incident, all(member.excluded for member in open_members), at)

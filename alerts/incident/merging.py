@@ -7,10 +7,10 @@ from alerts.incident.entities import Incident, NotifiedContact
 
 
 def merge(draft: IncidentDraft, one: Incident, other: Incident) -> Incident:
-    """The younger goes into the older, which keeps its key and gets the root that ``one`` has; both are on the bench.
+    """The younger goes into the older, which keeps its key and gets the root that ``one`` has.
 
-    Nobody is told anew: who was told of either was told of what is left. Each goes on in the thread that they have,
-    those who have two in that of the older one.
+    Nobody is notified anew: who was notified of either was notified of what is left. Each goes on in the thread that
+    they have, those who have two in that of the older one.
     """
     older, younger = sorted((one, other), key=lambda incident: (incident.opened, incident.noticed, incident.key))
     return absorb(draft, replace(older, cause=one.cause), younger)
@@ -25,20 +25,22 @@ def absorb(draft: IncidentDraft, older: Incident, younger: Incident) -> Incident
     survivor = replace(
         older,
         members=members,
-        told={
-            **younger.told,
-            **{who: _merge_notified(notified, younger.told.get(who)) for who, notified in older.told.items()},
+        notified={
+            **younger.notified,
+            **{who: _merge_notified(notified, younger.notified.get(who)) for who, notified in older.notified.items()},
         },
         roots=tuple(dict.fromkeys((*older.roots, *younger.roots))),
         acked=older.acked or younger.acked,
         snoozed=older.snoozed if younger.snoozed is None else max(older.snoozed or 0, younger.snoozed),
-        changes=max(older.changes, younger.changes, key=len),  # one's: their turns at once are no flapping
+        changes=max(older.changes, younger.changes, key=len),  # one's: their changes at once are no flapping
         flapping=older.flapping or younger.flapping,
         recovering=None if older.recovering is None or younger.recovering is None else younger.recovering,
         absorbed=(*older.absorbed, younger.key, *younger.absorbed),
     )
     survivor = with_history(survivor, draft.at, "merged", text=younger.key)
-    closed_incident = replace(younger, closed=draft.at, ended=draft.at, why="merged", into=older.key, recovering=None)
+    closed_incident = replace(
+        younger, closed=draft.at, ended=draft.at, resolution="merged", into=older.key, recovering=None
+    )
     draft.put(with_history(closed_incident, draft.at, "merged", text=older.key))
     draft.put(survivor)
     return survivor

@@ -1,8 +1,9 @@
 """Reconcile the incident state with the notification log after a restore.
 
-An incident that was told of and that the book does not know is opened again under its key, without troubles: if its
-root is still wrong these join it and nobody is told anew; if not, it recovers and those who were told learn of it. What
-was told as over is over. Acknowledgements are not in the journal: those given since the copy have to be given again.
+An incident that somebody was notified of and that the state does not know is opened again under its key, without
+problems: if its root is still wrong these join it and nobody is notified anew; if not, it recovers and those who were
+notified learn of it. What was notified as over is over. Acknowledgements are not in the log: those given since the copy
+have to be given again.
 """
 
 from collections.abc import Iterable
@@ -10,66 +11,36 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
+from alerts.incident.about import About, about
 from alerts.incident.draft import IncidentDraft, end_member, with_history
 from alerts.incident.entities import Incident, IncidentMember, Notice, NoticeKind, NotifiedContact
 from alerts.incident.merging import absorb
 from alerts.incident.problem import Cause, Subject
-from alerts.incident.state import ContactQueue, IncidentState
-from inventory.model.alerting import HOUR, Severity
+from alerts.incident.state import ContactQueue, IncidentState, StepInput
+from inventory.model.alerting import HOUR
 from inventory.protocol.causes import NOT_KNOWN
-
-# Of an incident's members at most so many are journalled: enough to know whether its site is heard.
-MAX_LOGGED_MEMBERS = 50
+from inventory.protocol.refs import Ref
 
 
-class SentNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail that was accepted by a relay, as the journal has it: the notice's fields, and of each of ``incidents``:
-    ``roots`` and ``opened`` as they were then, ``also`` the keys of those that had been merged into it, ``members`` the
-    keys of troubles that were not over. ``at``: when the notice was decided (ms)."""
+class SentNotice(About, frozen=True, kw_only=True):
+    """A mail that was accepted by a relay, as the notification log has it."""
 
-    ident: str
-    contact: str
     kind: NoticeKind
-    at: int
-    incidents: tuple[str, ...] = ()
-    kinds: tuple[NoticeKind, ...] = ()
-    roots: tuple[str, ...] = ()
-    opened: tuple[int, ...] = ()
-    also: tuple[tuple[str, ...], ...] = ()
-    members: tuple[tuple[str, ...], ...] = ()
-    severity: Severity = "warning"
-    thread: str = ""
-    day: str = ""
+    at: int  # when the notice was decided (ms)
 
 
 def sent_notice(notice: Notice, state: IncidentState) -> SentNotice:
-    """The journal's line for a notice, from the book that the same step gave."""
-    incidents = [incident for key in notice.incidents if (incident := state.incident(key)) is not None]
-    open_members = [[key for key, member in incident.members.items() if member.until is None] for incident in incidents]
-    return SentNotice(
-        ident=notice.ident,
-        contact=notice.contact,
-        kind=notice.kind,
-        at=notice.at,
-        incidents=tuple(incident.key for incident in incidents),
-        kinds=notice.kinds,
-        roots=tuple(incident.cause.root for incident in incidents),
-        opened=tuple(incident.opened for incident in incidents),
-        also=tuple(incident.absorbed for incident in incidents),
-        members=tuple(tuple(keys[:MAX_LOGGED_MEMBERS]) for keys in open_members),
-        severity=notice.severity,
-        thread=notice.thread,
-        day=notice.day,
-    )
+    """What the log will have of a notice, from the state that the same step gave."""
+    return SentNotice(**about(notice, state).about(), at=notice.at)
 
 
 def reconcile(state: IncidentState, sent: Iterable[SentNotice]) -> IncidentState:
-    """The book as it has to be, knowing what was sent. What went before the book was last written is in it; what went
-    at that very moment may be."""
+    """The state as it has to be, knowing what was sent. What went before it was last written is in it; what went at
+    that very moment may be."""
     entries = sorted((entry for entry in sent if entry.at >= state.at), key=lambda entry: (entry.at, entry.ident))
     if not entries:
         return state
-    draft = IncidentDraft(state, entries[-1].at)
+    draft = IncidentDraft(state, StepInput(at=entries[-1].at))
     for entry in entries:
         if entry.kind == "digest":
             _apply_digest(draft, entry)
@@ -83,7 +54,7 @@ def reconcile(state: IncidentState, sent: Iterable[SentNotice]) -> IncidentState
 
 
 class _NotifiedIncident(msgspec.Struct, frozen=True):
-    """What an entry says of one incident."""
+    """One incident of an entry; the fields as in About, of it alone."""
 
     key: str
     kind: NoticeKind
@@ -94,7 +65,7 @@ class _NotifiedIncident(msgspec.Struct, frozen=True):
 
 
 def _notified_incidents(entry: SentNotice) -> list[_NotifiedIncident]:
-    """One for each incident; what an older journal does not have is left open."""
+    """One for each incident; what an older log does not have is left open."""
     count = len(entry.incidents)
     return [
         _NotifiedIncident(*values)
@@ -128,15 +99,15 @@ def _apply_mail(draft: IncidentDraft, entry: SentNotice) -> None:
 
 def _apply_incident(draft: IncidentDraft, entry: SentNotice, notified_incident: _NotifiedIncident) -> None:
     incident = draft.incident(notified_incident.key) or _recreated_incident(entry, notified_incident)
-    previous = incident.told.get(entry.contact)
+    previous = incident.notified.get(entry.contact)
     if previous is not None and previous.last >= entry.at:
         return
     for key in notified_incident.also:
         merged = draft.incident(key)
-        if merged is not None and merged.why != "merged" and key != notified_incident.key:
+        if merged is not None and merged.resolution != "merged" and key != notified_incident.key:
             incident = absorb(draft, incident, merged)
-    notified = incident.told.get(entry.contact)
-    if notified is None:  # a thread that it answers began before the journal does
+    notified = incident.notified.get(entry.contact)
+    if notified is None:  # a thread that it answers began before the log does
         notified = NotifiedContact(
             contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0
         )
@@ -149,7 +120,7 @@ def _apply_incident(draft: IncidentDraft, entry: SentNotice, notified_incident: 
         root=notified_incident.root if entry.roots else "",
         cause="",
     )
-    incident = replace(incident, told={**incident.told, entry.contact: notified})
+    incident = replace(incident, notified={**incident.notified, entry.contact: notified})
     if notified_incident.kind == "recovery":
         incident = _close_recovered(incident, entry.at)
     elif notified_incident.root != incident.cause.root:
@@ -159,20 +130,20 @@ def _apply_incident(draft: IncidentDraft, entry: SentNotice, notified_incident: 
 
 
 def _close_recovered(incident: Incident, at: int) -> Incident:
-    """Somebody was told that it is over, so it is; the others that were told of it are still to learn it."""
+    """Somebody was notified that it is over, so it is; the others are still to learn it."""
     if not incident.open:
         return incident
     members = {key: end_member(member, at) for key, member in incident.members.items()}
-    incident = replace(incident, members=members, ended=at, closed=at, why="recovered", recovering=None)
+    incident = replace(incident, members=members, ended=at, closed=at, resolution="recovered", recovering=None)
     return with_history(incident, at, "closed", text="recovered")
 
 
 def _recreated_incident(entry: SentNotice, notified_incident: _NotifiedIncident) -> Incident:
-    """An incident that the book does not know, of what the journal says of it."""
+    """An incident that the state does not know, of what the log has of it."""
     members = {
         key: IncidentMember(
             key=key,
-            condition=key.partition(":")[0],
+            condition=Ref.parse(key).kind,
             subject=Subject(),
             severity=entry.severity,
             since=notified_incident.opened,
@@ -193,7 +164,7 @@ def _recreated_incident(entry: SentNotice, notified_incident: _NotifiedIncident)
 
 
 def _merge_by_root(draft: IncidentDraft) -> None:
-    """Of open incidents that have one root now, the book's and the journal's, one is left."""
+    """Of open incidents that have one root now, the state's and the log's, one is left."""
     by_root: dict[str, Incident] = {}
     for incident in sorted(draft.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
         root = incident.cause.root
@@ -202,8 +173,8 @@ def _merge_by_root(draft: IncidentDraft) -> None:
 
 
 def _dedupe_members(draft: IncidentDraft) -> None:
-    """A trouble that has another incident by the journal than by the book is a member of the journal's alone."""
-    owners: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
+    """A problem that has another incident by the log than by the state is a member of the log's alone."""
+    owners: dict[str, tuple[int, str]] = {}  # by problem: when it joined, and which incident
     for incident in sorted(draft.open.values(), key=lambda one: one.key):
         for name, member in incident.members.items():
             if member.until is None:

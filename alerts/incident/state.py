@@ -1,6 +1,6 @@
 """The incident engine's data: its state between steps, the input and the result of a step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -10,49 +10,44 @@ from alerts.incident.entities import Command, Incident, Notice
 from alerts.incident.problem import ActiveProblem, PastProblem
 
 ProblemKeys = AbstractSet[str] | Callable[[str], bool]
-"""Of troubles, by their keys: those in a set, or those of which a function says so."""
+"""Of problems, by their keys: those in a set, or those that a function names."""
 
 
 class ContactQueue(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to go to one contact, and what went. Times are ms.
+    """What is to go to one contact, and what went. Times are ms."""
 
-    ``waiting``: keys of the incidents of which something is to be said, each since when that waits. ``sent``: when
-    mails went, of the last hour; ``summary``: when the last summary went. ``digest``: the day of the last digest, and
-    ``digested`` its time: the next one tells what came after.
-    """
-
-    waiting: dict[str, int] = {}
-    sent: tuple[int, ...] = ()
-    summary: int | None = None
-    digest: str = ""
-    digested: int = 0
+    waiting: dict[str, int] = {}  # by key of the incident that is to be notified: since when that waits
+    sent: tuple[int, ...] = ()  # when mails went, of the last hour
+    summary: int | None = None  # when the last summary went
+    digest: str = ""  # the day of the last digest
+    digested: int = 0  # its time: the next one has what came after
 
 
-class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. ``open``: incidents by key. ``ended``: closed ones of which somebody is still to be told that they
-    are over. ``closed``: closed ones that a digest, flapping or a key made twice may still ask for; ``mailboxes`` by
-    contact. Older incidents are the store's alone. ``at``: when it was last written (ms); every notice until then is in
-    it.
-    """
+class IncidentState(msgspec.Struct, frozen=True, kw_only=True, rename={"queues": "mailboxes"}):
+    """Everything that the engine remembers. Older incidents are the store's alone."""
 
-    at: int = 0
-    open: dict[str, Incident] = {}
-    ended: dict[str, Incident] = {}
-    closed: dict[str, Incident] = {}
-    mailboxes: dict[str, ContactQueue] = {}
+    at: int = 0  # when it was last written (ms); every notice until then is in it
+    open: dict[str, Incident] = {}  # by key, as the next two
+    ended: dict[str, Incident] = {}  # closed, and somebody is still to be notified that it is over
+    closed: dict[str, Incident] = {}  # closed, and a digest, flapping or a key made twice may still ask for it
+    queues: dict[str, ContactQueue] = {}  # by contact
 
     def incident(self, key: str) -> Incident | None:
         """The incident of that key, if it is remembered."""
         return self.open.get(key) or self.ended.get(key) or self.closed.get(key)
 
+    def incidents(self) -> Iterator[Incident]:
+        for incidents in (self.open, self.ended, self.closed):
+            yield from incidents.values()
+
 
 def without_incidents(state: IncidentState) -> IncidentState:
-    """The book without its incidents, for a store that keeps each in a row of its own."""
-    return IncidentState(at=state.at, mailboxes=state.mailboxes)
+    """The state without its incidents, for a store that keeps each in a row of its own."""
+    return IncidentState(at=state.at, queues=state.queues)
 
 
 def with_incidents(state: IncidentState, incidents: Iterable[Incident]) -> IncidentState:
-    """A bare book with its incidents: all open ones and at least those closed within ``closing.KEPT_MS``."""
+    """A bare state with its incidents: all open ones and at least those closed within ``lifecycle.KEEP_CLOSED_MS``."""
     buckets: dict[str, dict[str, Incident]] = {"open": {}, "ended": {}, "closed": {}}
     for incident in sorted(incidents, key=lambda incident: (incident.noticed, incident.key)):
         buckets[lifecycle_bucket(incident)][incident.key] = incident
@@ -60,45 +55,41 @@ def with_incidents(state: IncidentState, incidents: Iterable[Incident]) -> Incid
 
 
 def lifecycle_bucket(incident: Incident) -> str:
-    """Where in the book an incident belongs."""
+    """The field of the state in which an incident belongs."""
     if incident.open:
         return "open"
     return "ended" if recovery_pending(incident) else "closed"
 
 
 def recovery_pending(incident: Incident) -> bool:
-    """Whether it is over and somebody who was told of it does not know yet."""
-    if incident.open or incident.why == "merged":
+    """Whether it is over and somebody who was notified of it does not know yet."""
+    if incident.open or incident.resolution == "merged":
         return False
-    return not all(notified.recovered for notified in incident.told.values())
+    return not all(notified.recovered for notified in incident.notified.values())
 
 
 class StepInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What is so at the moment ``at`` (ms of the collector's time).
+    """What is so at one moment."""
 
-    ``troubles``: all that is wrong. ``unknown``: keys of troubles of which nothing is known now (a silent site): they
-    stay as they were. ``gone``: keys of troubles whose subject left the inventory: they are withdrawn. ``past``: what
-    was over when its evidence came. ``muted``: a standby collector whose primary is fresh: all is tracked and nothing
-    new is told; what is still wrong when that ends is told then. Recoveries of what it told before go out even so.
-    """
-
-    at: int
-    problems: tuple[ActiveProblem, ...] = ()
-    unknown: ProblemKeys = frozenset()
-    gone: ProblemKeys = frozenset()
-    past: tuple[PastProblem, ...] = ()
+    at: int  # ms of the collector's time
+    problems: tuple[ActiveProblem, ...] = ()  # all that is wrong
+    unknown: ProblemKeys = frozenset()  # of which nothing is known now (a silent site): they stay as they were
+    gone: ProblemKeys = frozenset()  # whose subject left the inventory: they are withdrawn
+    past: tuple[PastProblem, ...] = ()  # what was over when its evidence came
     commands: tuple[Command, ...] = ()
+    # a standby collector whose primary is well: all is tracked and nobody is notified of anything new; what is still
+    # wrong when that ends is notified then. Recoveries of what it notified before go out even so.
     muted: bool = False
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step made. ``book`` is the one given, the same object, if nothing changed. ``changed``: the incidents that
-    are not as they were, closed ones among them. ``wake``: when something that waits is due, if nothing happens before
-    (None: nothing waits for seconds; hours, repeats and digests want a step a minute)."""
+    """What a step made."""
 
-    state: IncidentState
-    changed: list[Incident]
+    state: IncidentState  # the one given, the same object, if nothing changed
+    changed: list[Incident]  # the incidents that are not as they were, closed ones among them
     notices: list[Notice]
+    # when something that waits is due, if nothing happens before (None: nothing waits for seconds; hours, repeats and
+    # digests want a step a minute)
     wake_at: int | None = None
 
 

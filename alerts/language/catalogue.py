@@ -18,7 +18,7 @@ REASONS: Final = "reasons"
 
 
 def mark(context: str, words: str) -> str:
-    """The words as they are, marked for the catalogue: for names in tables, which ``Tongue.term`` says later."""
+    """The words as they are, marked for the catalogue: for names in tables, which ``Locale.term`` translates."""
     return words
 
 

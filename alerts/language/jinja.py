@@ -7,10 +7,10 @@ from alerts.language.locale import Locale
 
 
 def install(environment: Environment) -> None:
-    """``_()``, ``ngettext()``, ``{% trans %}`` and the like; templates are rendered with ``tongue=Tongue(...)``.
+    """``_()``, ``ngettext()``, ``{% trans %}`` and the like; templates are rendered with ``locale=Locale(...)``.
 
     The words are taken for good HTML (they are the house's own), the values put into them are escaped. So only words
-    that stand in the template go into ``_()``; names and reasons are for ``tongue.term`` and ``tongue.reason``.
+    that stand in the template go into ``_()``; names and reasons are for ``locale.term`` and ``locale.reason``.
     """
     environment.add_extension("jinja2.ext.i18n")
     # the extension makes this method when it is added, which no type can tell
@@ -19,27 +19,27 @@ def install(environment: Environment) -> None:
     )
 
 
-def _tongue(context: Context) -> Locale:
-    locale = context["tongue"]
-    assert isinstance(locale, Locale), "a template is drawn without a tongue"
+def _locale(context: Context) -> Locale:
+    locale = context["locale"]
+    assert isinstance(locale, Locale), "a template is rendered without a locale"
     return locale
 
 
 @pass_context
 def _gettext(context: Context, words: str) -> str:
-    return _tongue(context).gettext(words)
+    return _locale(context).gettext(words)
 
 
 @pass_context
 def _ngettext(context: Context, one: str, many: str, count: int) -> str:
-    return _tongue(context).ngettext(one, many, count)
+    return _locale(context).ngettext(one, many, count)
 
 
 @pass_context
 def _pgettext(context: Context, about: str, words: str) -> str:
-    return _tongue(context).pgettext(about, words)
+    return _locale(context).pgettext(about, words)
 
 
 @pass_context
 def _npgettext(context: Context, about: str, one: str, many: str, count: int) -> str:
-    return _tongue(context).npgettext(about, one, many, count)
+    return _locale(context).npgettext(about, one, many, count)

@@ -13,10 +13,10 @@ _NO_VALUE = "–"
 
 
 class Locale:
-    """Says things in ``language``; times are the wall clock's of ``zone``.
+    """Translates and formats for ``language``; times are the wall clock's of ``zone``.
 
-    In templates (see :func:`alerts.language.jinja.install`) it is ``tongue``, and ``_()``, ``ngettext()`` and
-    ``{% trans %}`` go through it. In programs ``_ = tongue`` and ``_("%(count)s left", count=3)``. As everywhere with
+    In templates (see :func:`alerts.language.jinja.install`) it is ``locale``, and ``_()``, ``ngettext()`` and
+    ``{% trans %}`` go through it. In programs ``_ = locale`` and ``_("%(count)s left", count=3)``. As everywhere with
     gettext a per cent sign in the words is written twice.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from alerts.language.catalogue import mark
+from inventory.protocol import kinds
 
 STATES: Final[Mapping[str, str]] = {
     "up": mark("state", "up"),
@@ -46,27 +47,8 @@ WINDOWS: Final[Mapping[str, str]] = {
     "year": mark("window", "year"),
 }
 
-KINDS: Final[Mapping[str, str]] = {
-    "backup": mark("kind", "backup"),
-    "dns": mark("kind", "DNS"),
-    "drill": mark("kind", "restore drill"),
-    "host": mark("kind", "agent's machine"),
-    "http": mark("kind", "web service (HTTP)"),
-    "icmp": mark("kind", "ping"),
-    "imap": mark("kind", "mailbox (IMAP)"),
-    "job": mark("kind", "scheduled job"),
-    "lan": mark("kind", "PCs on the LAN"),
-    "mail": mark("kind", "a mail's round trip"),
-    "ntp": mark("kind", "clock (NTP)"),
-    "path": mark("kind", "line quality for video calls"),
-    "power": mark("kind", "power source"),
-    "smtp": mark("kind", "mail server (SMTP)"),
-    "snmp": mark("kind", "device (SNMP)"),
-    "tcp": mark("kind", "TCP port"),
-    "throughput": mark("kind", "line speed"),
-    "tls": mark("kind", "certificate (TLS)"),
-    "ups": mark("kind", "UPS"),
-}
+# titles of the kinds of probe, as each declares it
+KINDS: Final[Mapping[str, str]] = {name: kind.title for name, kind in kinds.load().items()}
 
 # what a backup's evidence is called where the inventory gives it these keys
 EVIDENCE: Final[Mapping[str, str]] = {

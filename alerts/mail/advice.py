@@ -7,9 +7,12 @@ for the data centre's own people says so. ``steps`` picks by what is known best:
 from collections.abc import Mapping
 from typing import Final
 
-from alerts.incident.message import message
-from alerts.mail.advice_kinds import BY_KIND, Steps
+from alerts.incident.message import TranslatableMessage, message
+from inventory.protocol import kinds
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+from inventory.protocol.refs import Ref
+
+Steps = tuple[TranslatableMessage, ...]
 
 BY_CAUSE: Final[Mapping[str, Steps]] = {
     POWER: (
@@ -130,7 +133,13 @@ DEVICE: Final[Steps] = (
     message("If it does not come back, a spare is needed: tell the data centre its name and what its lights show."),
 )
 
-# for a kind of probe that this version has no words for, from a newer agent
+# as each kind of probe declares it, by the state of its check
+BY_KIND: Final[Mapping[str, Mapping[str, Steps]]] = {
+    name: {state: tuple(map(TranslatableMessage, words.steps)) for state, words in kind.mails.items() if words.steps}
+    for name, kind in kinds.load().items()
+}
+
+# for a kind that declares none, or that this version does not have (of a newer agent)
 GENERIC: Final[Mapping[str, Steps]] = {
     "down": (
         message("Try it yourself: does it work from your PC?"),
@@ -153,14 +162,14 @@ def steps(cause: str, root: str, kind: str, on: str) -> Steps:
     none; ``on`` of the condition (:class:`inventory.model.alerting.Condition`)."""
     if on in ("clock", "risk", "missed", "finding", "collector"):
         return BY_ON[on]
-    scope = root.partition(":")[0]
+    scope = Ref.parse(root).kind
     if scope == "device":
         return DEVICE
     # a UPS says it better than the cause does, and a check whose cause is open is looked at where it stands
-    itself = kind == "power" or cause == SERVICE or (cause == NOT_KNOWN and scope == "service")
+    itself = kinds.of(kind).about == "power" or cause == SERVICE or (cause == NOT_KNOWN and scope == "service")
     if not itself and cause in BY_CAUSE:
         return BY_CAUSE[cause]
     if on == "silent":
         return BY_ON["silent"]
-    steps_by_condition = BY_KIND.get(kind, GENERIC)
-    return steps_by_condition.get(on, steps_by_condition["down"])
+    steps_by_state = BY_KIND.get(kind) or GENERIC
+    return steps_by_state.get(on, steps_by_state["down"])

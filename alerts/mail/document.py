@@ -89,7 +89,7 @@ def as_text(document: Document, locale: Locale) -> str:
 
 def _rendered(template: str, document: Document, locale: Locale) -> str:
     sections = [one for one in document.sections if not one.empty]
-    return nfc(_TEMPLATES.get_template(template).render(tongue=locale, document=document, sections=sections))
+    return nfc(_TEMPLATES.get_template(template).render(locale=locale, document=document, sections=sections))
 
 
 def _pieces(line: str) -> Sequence[str]:

@@ -27,7 +27,7 @@ class MailFormatter:
         self.inventory = inventory
         self.now = now
 
-    def said(self, message: TranslatableMessage) -> str:
+    def translate(self, message: TranslatableMessage) -> str:
         """The sentence with its fields, each written as its name asks for; see :mod:`alerts.incident.message`."""
         words = self.locale.gettext(message.text)
         return clean.clean(_FIELD.sub(lambda match: self._field(match[0], match[1], message.values), words))

@@ -15,7 +15,7 @@ MAX_NAMES: Final = 5  # of one place
 def affected_members(incident: Incident) -> list[IncidentMember]:
     """The members that suffer with it: not the one that it is about, and what says the same of the same thing once."""
     first = lead_member(incident)
-    scope, _, ident = incident.cause.root.partition(":")
+    scope, ident = incident.cause.ref
     by_subject: dict[str, IncidentMember] = {}
     for member in ordered_members(incident):
         is_lead = member is first or (scope == "wan" and member.subject.link == ident)
@@ -58,7 +58,7 @@ def impact(incident: Incident, formatter: MailFormatter) -> Section:
 
 def _title(incident: Incident, count: int, formatter: MailFormatter) -> str:
     locale = formatter.locale
-    scope = incident.cause.root.partition(":")[0]
+    scope = incident.cause.ref.kind
     if scope == "wan":
         return locale.counted(
             "Affected: %(num)s check behind this line", "Affected: %(num)s checks behind this line", count
@@ -114,4 +114,4 @@ def _name(member: IncidentMember, formatter: MailFormatter) -> str:
     if subject.goal:
         return formatter.called("goal", subject.goal)
     on = condition_kind(member, formatter.inventory)
-    return formatter.said(TOPIC_NAMES[on if on in TOPIC_NAMES else "down"])
+    return formatter.translate(TOPIC_NAMES[on if on in TOPIC_NAMES else "down"])

@@ -11,10 +11,10 @@ from alerts.mail.document import Fact, Section
 from alerts.mail.formatter import MailFormatter
 from alerts.mail.topic import lead_member
 from inventory.model.entities import Contact, Inventory, Link
+from inventory.protocol import kinds
 from inventory.protocol.causes import WAN
 
 MAX_CONTACTS: Final = 3  # contacts of one kind
-_LINE_KINDS: Final = frozenset({"path", "throughput"})
 
 
 def whom_to_call(incident: Incident, to: Contact, formatter: MailFormatter, zone: ZoneInfo) -> Section:
@@ -28,7 +28,7 @@ def whom_to_call(incident: Incident, to: Contact, formatter: MailFormatter, zone
 
 def link_of(incident: Incident, inventory: Inventory) -> Link | None:
     """The line that the incident is about, if it is about one."""
-    scope, _, ident = incident.cause.root.partition(":")
+    scope, ident = incident.cause.ref
     if scope == "wan":
         return inventory.links.get(ident)
     member = lead_member(incident)
@@ -44,7 +44,7 @@ def link_of(incident: Incident, inventory: Inventory) -> Link | None:
 
 
 def _about_link(member: IncidentMember) -> bool:
-    return bool(member.subject.link) or member.subject.kind in _LINE_KINDS
+    return bool(member.subject.link) or kinds.of(member.subject.kind).about == "line"
 
 
 def _provider_facts(incident: Incident, formatter: MailFormatter, zone: ZoneInfo) -> Iterator[Fact]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from alerts.incident.entities import HistoryEntry, Incident, IncidentMember, NoticeKind
 from alerts.incident.message import TranslatableMessage, message
 from alerts.mail import advice, clean, people
-from alerts.mail.advice_kinds import Steps
+from alerts.mail.advice import Steps
 from alerts.mail.context import DurationBounds, MailContext
 from alerts.mail.document import Fact, Section, Tone
 from alerts.mail.document import LinkButton as Link
@@ -16,6 +16,7 @@ from alerts.mail.impact import impact
 from alerts.mail.signed_urls import INCIDENTS_PATH, LINK_LIFETIME, LINKS_PATH, LinkAction, LinkClaim
 from alerts.mail.topic import condition_kind, headline, lead_member, topic
 from inventory.model.entities import Check, Contact
+from inventory.protocol import kinds
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
 MAX_EVIDENCE: Final = 6  # pieces of it in a mail
@@ -31,11 +32,6 @@ CAUSE_SENTENCES: Final[Mapping[str, TranslatableMessage]] = {
     COLLECTOR: message("The monitoring system itself is in trouble, not the agencies."),
     NOT_KNOWN: message("The cause is not known: what was seen does not decide it."),
 }
-# what says enough by its own name, so that "it is the service itself" would only take up room
-_SELF_EXPLANATORY: Final = frozenset(
-    {"risk", "missed", "finding", "clock", "certificate", "pcs", "drill", "speed", "battery", "ups"}
-)
-_TARGETS: Final = ("url", "host", "server", "network", "path", "job", "drill")
 
 
 class MailComposer:
@@ -53,7 +49,9 @@ class MailComposer:
         """The word of state that a subject begins with."""
         _ = self._
         if kind == "recovery":
-            return {"recovered": _("Recovered"), "merged": _("Merged")}.get(incident.why or "recovered", _("Closed"))
+            return {"recovered": _("Recovered"), "merged": _("Merged")}.get(
+                incident.resolution or "recovered", _("Closed")
+            )
         if incident.flapping and kind != "escalation":
             return _("Unstable")
         if kind == "update":
@@ -111,13 +109,17 @@ class MailComposer:
 
     def _about_whole_place(self, incident: Incident) -> bool:
         """Whether it is about a place as a whole, so that no single check speaks for it."""
-        return incident.cause.root.partition(":")[0] in ("wan", "lan", "power", "agent")
+        return incident.cause.ref.kind in ("wan", "lan", "power", "agent")
 
     def observation(self, member: IncidentMember | None) -> str:
         """What the check saw, in its own words or the agent's."""
         if member is None:
             return ""
-        words = self.formatter.said(member.said) if member.said is not None else self.formatter.reason(member.reason)
+        words = (
+            self.formatter.translate(member.message)
+            if member.message is not None
+            else self.formatter.reason(member.reason)
+        )
         return self._("What was seen: %(what)s", what=words) if words else ""
 
     def flapping(self, incident: Incident) -> str:
@@ -136,9 +138,9 @@ class MailComposer:
         _ = self._
         ended = incident.closed if incident.ended is None else incident.ended
         moment = self.formatter.moment(self.context.now if ended is None else ended)
-        if incident.why == "withdrawn":
+        if incident.resolution == "withdrawn":
             return _("It is no longer watched since %(moment)s: it was taken out of the inventory.", moment=moment)
-        if incident.why == "merged":
+        if incident.resolution == "merged":
             return _("It turned out to be part of a larger incident, which you are told of separately.")
         length = self.formatter.length((self.context.now if ended is None else ended) - incident.opened)
         began = self.formatter.moment(incident.opened)
@@ -188,16 +190,16 @@ class MailComposer:
     def cause_section(self, incident: Incident) -> Section:
         """The cause, how sure it is, and the evidence."""
         _ = self._
-        because = tuple(self.formatter.said(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
-        topic_key = topic(incident.cause.root, lead_member(incident), self.formatter).key
-        self_explanatory = topic_key in _SELF_EXPLANATORY and incident.cause.cause in (SERVICE, NOT_KNOWN)
+        because = tuple(self.formatter.translate(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
+        explains = topic(incident.cause.root, lead_member(incident), self.formatter).explains
+        self_explanatory = explains and incident.cause.cause in (SERVICE, NOT_KNOWN)
         lines = () if self_explanatory else (self.cause_sentence(incident),)
         return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
 
     def cause_sentence(self, incident: Incident) -> str:
         _ = self._
         sentence = CAUSE_SENTENCES.get(incident.cause.cause)
-        cause_text = clean.clean(incident.cause.cause) if sentence is None else self.formatter.said(sentence)
+        cause_text = clean.clean(incident.cause.cause) if sentence is None else self.formatter.translate(sentence)
         is_known = incident.cause.cause != NOT_KNOWN
         if incident.cause.certainty == "provisional":
             if not is_known:
@@ -210,11 +212,11 @@ class MailComposer:
         return _("Certain: %(cause)s", cause=cause_text) if is_known else cause_text
 
     def steps_section(self, incident: Incident) -> Section:
-        step_texts = tuple(self.formatter.said(step) for step in self._advice(incident))
+        step_texts = tuple(self.formatter.translate(step) for step in self._advice(incident))
         return Section(title=self._("What to look at first"), steps=step_texts)
 
     def first_step(self, incident: Incident) -> str:
-        return self.formatter.said(self._advice(incident)[0])
+        return self.formatter.translate(self._advice(incident)[0])
 
     def _advice(self, incident: Incident) -> Steps:
         member = lead_member(incident)
@@ -228,7 +230,8 @@ class MailComposer:
         check = self.check(lead_member(incident))
         if check is None or self._about_whole_place(incident):
             return Section()
-        target = next((check.params[name] for name in _TARGETS if check.params.get(name)), None)
+        kind = kinds.of(check.kind)
+        target = next((check.params[name] for name in kind.shown_target if check.params.get(name)), None)
         facts = [Fact(_("Check"), self.formatter.check(check.uid)), Fact(_("Place"), self.formatter.site(check.site))]
         if target is not None:
             facts.append(Fact(_("Address"), clean.name(target)))
@@ -238,7 +241,7 @@ class MailComposer:
 
     def notified_section(self, incident: Incident) -> Section:
         """Who knows of it, so that the one it is escalated to can ask them."""
-        notified = sorted(incident.told.values(), key=lambda one: (one.first, one.contact))
+        notified = sorted(incident.notified.values(), key=lambda one: (one.first, one.contact))
         points = tuple(
             f"{self.person(one.contact)}, {self.formatter.clock(one.first)}"
             for one in notified[:MAX_NOTIFIED]
@@ -256,8 +259,8 @@ class MailComposer:
         line = clean.clean(self.formatter.locale.term("entry", entry.what))
         if entry.who:
             line = f"{line}: {self.person(entry.who)}"
-        if entry.said is not None:
-            line = f"{line}: {self.formatter.said(entry.said)}"
+        if entry.message is not None:
+            line = f"{line}: {self.formatter.translate(entry.message)}"
         if entry.text and entry.who:  # a person's words; the others are names of the program's own
             line = f"{line} “{clean.clean(entry.text)}”"
         return f"{self.formatter.clock(entry.at)} – {line}"

@@ -11,30 +11,21 @@ import msgspec
 
 from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.message import TranslatableMessage, message
-from alerts.incident.problem import ActiveProblem
+from alerts.incident.problem import ActiveProblem, Subject
 from alerts.mail.formatter import MailFormatter
 from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
 from inventory.model.entities import Inventory
+from inventory.protocol import kinds
+from inventory.protocol.mail_words import MailWords
+from inventory.protocol.refs import Ref
 
 TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
     "wan": message("Line down"),
-    "line": message("Poor line"),
-    "speed": message("Slow line"),
     "lan": message("Trouble in the local network"),
     "electricity": message("Trouble with the electricity"),
-    "no-power": message("No power"),
-    "battery": message("Running on battery"),
-    "ups": message("UPS needs attention"),
     "device": message("Device does not answer"),
     "down": message("Not working"),
     "degraded": message("Working poorly"),
-    "certificate": message("Certificate needs attention"),
-    "pcs": message("Few PCs are on"),
-    "backup": message("No recent backup"),
-    "backup-doubtful": message("Backup in doubt"),
-    "job": message("Scheduled job failed"),
-    "job-doubtful": message("Scheduled job in doubt"),
-    "drill": message("Restore drill due"),
     "silent": message("No contact"),
     "clock": message("Wrong clock"),
     "risk": message("Goal at risk"),
@@ -49,29 +40,17 @@ _TOPIC_BY_CAUSE: Final = {
     "device": "device",
     "collector": "collector",
 }
-_TOPIC_BY_KIND: Final[Mapping[tuple[str, str], str]] = {
-    ("power", "down"): "no-power",
-    ("power", "degraded"): "battery",
-    ("ups", "degraded"): "ups",
-    ("tls", "degraded"): "certificate",
-    ("lan", "degraded"): "pcs",
-    ("throughput", "degraded"): "speed",
-    ("path", "degraded"): "line",
-    ("backup", "down"): "backup",
-    ("backup", "degraded"): "backup-doubtful",
-    ("job", "down"): "job",
-    ("job", "degraded"): "job-doubtful",
-    ("drill", "down"): "drill",
-    ("drill", "degraded"): "drill",
-}
+# what says enough by its own name, so that its cause need not be told
+_SELF_EXPLANATORY: Final = frozenset({"risk", "missed", "finding", "clock"})
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """``what``: a key of WHATS. ``thing``: the name of a check, device, goal; ``place``: of a site. "" is none."""
+    """What is wrong, and where."""
 
-    key: str
-    subject_name: str = ""
-    place: str = ""
+    headline: TranslatableMessage
+    explains: bool = False  # the headline says the cause well enough
+    subject_name: str = ""  # of a check, device, goal; "" for none
+    place: str = ""  # the name of a site, link, agent; "" for none
 
 
 def condition_kind(member: IncidentMember | ActiveProblem, inventory: Inventory) -> ConditionKind:
@@ -79,13 +58,12 @@ def condition_kind(member: IncidentMember | ActiveProblem, inventory: Inventory)
     for condition in (*inventory.alerting.conditions, *DEFAULT_CONDITIONS):
         if condition.id == member.condition:
             return condition.on
-    begins = member.key.partition(":")[0]
-    return next((on for on in get_args(ConditionKind) if on == begins), "down")
+    return next((on for on in get_args(ConditionKind) if on == member.ref.kind), "down")
 
 
 def lead_member(incident: Incident, root: str = "") -> IncidentMember | None:
     """The member that the root is about; where none is, the first that was taken in. None: there are no members."""
-    scope, _, ident = (root or incident.cause.root).partition(":")
+    scope, ident = Ref.parse(root or incident.cause.root)
     members = ordered_members(incident)
     return next((one for one in members if _is(one, scope, ident)), members[0] if members else None)
 
@@ -95,7 +73,7 @@ def _is(member: IncidentMember, scope: str, ident: str) -> bool:
     if scope == "agent":
         return subject.agent == ident and not subject.check
     if scope == "power":
-        return subject.kind == "power"
+        return kinds.of(subject.kind).about == "power"
     return ident == {"service": subject.check, "goal": subject.goal, "wan": subject.link}.get(scope)
 
 
@@ -106,49 +84,62 @@ def ordered_members(incident: Incident) -> list[IncidentMember]:
 
 def topic(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> Topic:
     """What the root is, and where. ``member``: what is known to be wrong there."""
-    scope, _, ident = root.partition(":")
-    inventory = formatter.inventory
-    on = "down" if member is None else condition_kind(member, inventory)
+    scope, _ = Ref.parse(root)
+    on = "down" if member is None else condition_kind(member, formatter.inventory)
     subject = None if member is None else member.subject
-    site = "" if subject is None else subject.site
-    what = _topic_key(scope, on, "" if subject is None else subject.kind, "" if subject is None else subject.link)
-    if scope in ("lan", "power") or (scope == "agent" and what == "silent"):
-        return Topic(key=what, place=formatter.agent(ident) if scope == "agent" else formatter.site(ident))
-    if scope == "wan":
-        return Topic(key=what, place=formatter.link(ident))
-    if scope == "device":
-        device = inventory.devices.get(ident)
-        return Topic(
-            key=what,
-            subject_name=formatter.called("device", ident),
-            place=formatter.site(site if device is None else device.site),
-        )
-    if scope == "goal":
-        return Topic(key=what, subject_name=formatter.called("goal", ident))
-    if scope == "collector":
-        return Topic(key=what)
-    if scope == "service" and what not in ("finding", "clock"):
-        check = inventory.checks.get(ident)
-        place = _place(site if check is None else check.site, formatter)
-        return Topic(key=what, subject_name=formatter.check(ident), place=place)
-    where = formatter.agent(subject.agent) if subject is not None and subject.agent else _place(site, formatter)
-    return Topic(key=what, place=where)
+    key = _topic_key(scope, on)
+    words = _kind_words(key, subject)
+    subject_name, place = _where(root, key, subject, formatter)
+    return Topic(
+        headline=TranslatableMessage(words.headline) if words.headline else TOPIC_NAMES[key],
+        explains=words.explains or key in _SELF_EXPLANATORY,
+        subject_name=subject_name,
+        place=place,
+    )
 
 
-def _place(site: str, formatter: MailFormatter) -> str:
-    return formatter.site(site) if site else ""
-
-
-def _topic_key(scope: str, on: ConditionKind, kind: str, link: str) -> str:
+def _topic_key(scope: str, on: ConditionKind) -> str:
     if on in ("risk", "missed", "finding", "clock", "collector"):
         return on
     if scope in _TOPIC_BY_CAUSE:
         return _TOPIC_BY_CAUSE[scope]
-    if scope == "agent" or on == "silent":
-        return "silent"
-    if on == "degraded" and link and kind == "icmp":
-        return "line"
-    return _TOPIC_BY_KIND.get((kind, on), on)
+    return "silent" if scope == "agent" else on
+
+
+def _kind_words(key: str, subject: Subject | None) -> MailWords:
+    """What the kind of the check says of its being down or degraded."""
+    if subject is None or key not in ("down", "degraded"):
+        return MailWords()
+    words = kinds.of(subject.kind).mails[key]
+    if subject.link and words.link_headline:
+        return msgspec.structs.replace(words, headline=words.link_headline)
+    return words
+
+
+def _where(root: str, key: str, subject: Subject | None, formatter: MailFormatter) -> tuple[str, str]:
+    """The names of what it is about and of its place."""
+    scope, ident = Ref.parse(root)
+    inventory = formatter.inventory
+    site = "" if subject is None else subject.site
+    if scope in ("lan", "power") or (scope == "agent" and key == "silent"):
+        return "", formatter.agent(ident) if scope == "agent" else formatter.site(ident)
+    if scope == "wan":
+        return "", formatter.link(ident)
+    if scope == "device":
+        device = inventory.devices.get(ident)
+        return formatter.called("device", ident), formatter.site(site if device is None else device.site)
+    if scope == "goal":
+        return formatter.called("goal", ident), ""
+    if scope == "collector":
+        return "", ""
+    if scope == "service" and key not in ("finding", "clock"):
+        check = inventory.checks.get(ident)
+        return formatter.check(ident), _place(site if check is None else check.site, formatter)
+    return "", formatter.agent(subject.agent) if subject is not None and subject.agent else _place(site, formatter)
+
+
+def _place(site: str, formatter: MailFormatter) -> str:
+    return formatter.site(site) if site else ""
 
 
 def headline(incident: Incident, formatter: MailFormatter) -> str:
@@ -165,7 +156,7 @@ def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
 def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.said(TOPIC_NAMES[subject.key])
+    topic_name = formatter.translate(subject.headline)
     # a check's title that says where it is already needs no place
     names = [subject.subject_name, "" if subject.place and subject.place in subject.subject_name else subject.place]
     rest = " – ".join(name for name in names if name)

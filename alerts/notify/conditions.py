@@ -3,30 +3,16 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-import msgspec
-
 from alerts.incident.problem import Subject
 from alerts.notify.memo import cached_by_inventory
 from alerts.notify.selection import SubjectFilter, subject_filter
-from inventory.model.alerting import Condition, ConditionKind
+from inventory.model.alerting import Condition
 from inventory.model.entities import Check, Inventory
 from inventory.model.goals import matcher
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
 
 ConditionState = Literal["clear", "doubtful", "met"]
-"""``doubtful``: a trouble that is not confirmed: it keeps an incident open and opens none."""
-
-
-class ObservedState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a check now: its ``state``, ``since`` when (ms, event time), for how many consecutive ``looks``,
-    ``last``: the time of the newest look. ``recent``: the states of the latest looks, newest last, as far as they are
-    known; () is as many in this state as ``looks``."""
-
-    state: int
-    since: int
-    looks: int
-    last: int
-    recent: tuple[int, ...] = ()
+"""``doubtful``: a problem that is not confirmed: it keeps an incident open and opens none."""
 
 
 def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degraded"]) -> Condition | None:
@@ -34,29 +20,26 @@ def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degrad
     return cached_by_inventory(inventory, _CheckConditions).find(check, on)
 
 
-def condition_for(inventory: Inventory, on: ConditionKind, subject: Subject, name: str = "") -> Condition | None:
-    """The same for what is no check: an agent, a goal, a finding or the collector's trouble of that ``name``."""
+def condition_for(inventory: Inventory, on: str, subject: Subject, name: str = "") -> Condition | None:
+    """The same for what is no check: an agent, a goal, a finding or the collector's problem of that ``name``."""
     return cached_by_inventory(inventory, _OtherConditions).find(subject, on, name)
 
 
-def condition_state(condition: Condition, observed: ObservedState) -> ConditionState:
-    """How a check stands to a condition on down or degraded.
+def condition_state(condition: Condition, status: CheckStatus, recent: tuple[int, ...] = ()) -> ConditionState:
+    """How a check stands to a condition on down or degraded. ``recent``: the states of its latest looks, newest last,
+    as far as they are known; () is as many in this state as its ``looks``.
 
     It is met by ``looks`` bad ones of the last ``out_of``, the present one bad, with evidence that the state has lasted
     ``for_ms``. It is doubtful while it is bad for less, while nothing is known, while a check that was degraded is
     down, and until ``recover`` looks were better.
     """
     bad = DOWN if condition.on == "down" else DEGRADED
-    if observed.state == bad:
-        enough = _bad_count(observed, bad, condition.out_of) >= condition.looks
-        return "met" if enough and observed.last - observed.since >= condition.for_ms else "doubtful"
-    if observed.state == UNKNOWN or (bad == DEGRADED and observed.state == DOWN):
+    if status.state == bad:
+        enough = _bad_count(status, recent, bad, condition.out_of) >= condition.looks
+        return "met" if enough and status.last_look - status.since >= condition.for_ms else "doubtful"
+    if status.state == UNKNOWN or (bad == DEGRADED and status.state == DOWN):
         return "doubtful"
-    better = (
-        observed.looks
-        if bad == DEGRADED or not observed.recent
-        else _consecutive_better(observed.recent, observed.looks)
-    )
+    better = status.looks if bad == DEGRADED or not recent else _consecutive_better(recent, status.looks)
     return "clear" if better >= condition.recover else "doubtful"
 
 
@@ -68,10 +51,10 @@ def duration_state(condition: Condition, duration_ms: int) -> ConditionState:
     return "doubtful" if condition.on == "clock" and 2 * duration_ms >= condition.for_ms else "clear"
 
 
-def _bad_count(observed: ObservedState, bad: int, out_of: int) -> int:
+def _bad_count(status: CheckStatus, recent: tuple[int, ...], bad: int, out_of: int) -> int:
     """How many of the last ``out_of`` looks were bad."""
-    counted = sum(state == bad for state in observed.recent[-out_of:]) if observed.recent else 0
-    return max(counted, min(observed.looks, out_of))
+    counted = sum(state == bad for state in recent[-out_of:]) if recent else 0
+    return max(counted, min(status.looks, out_of))
 
 
 def _consecutive_better(recent: tuple[int, ...], looks: int) -> int:

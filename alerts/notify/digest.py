@@ -19,7 +19,7 @@ from inventory.model.entities import Inventory
 from inventory.times import calendars
 
 
-def due_digests(draft: IncidentDraft, inventory: Inventory, muted: bool) -> list[Notice]:
+def due_digests(draft: IncidentDraft, inventory: Inventory) -> list[Notice]:
     """The digests that are due. A contact who is new, or whose collector is muted, begins with the next one."""
     if inventory.alerting.digest is None:
         return []
@@ -29,7 +29,9 @@ def due_digests(draft: IncidentDraft, inventory: Inventory, muted: bool) -> list
     if not due:
         return []
     digest_contacts = [
-        who for who, queue in due.items() if queue.digest and inventory.contacts[who].digest and not muted
+        who
+        for who, queue in due.items()
+        if queue.digest and inventory.contacts[who].digest and not draft.step_input.muted
     ]
     incidents_by_contact = _incidents_by_contact(
         draft, inventory, {contact: due[contact].digested for contact in digest_contacts}
@@ -65,7 +67,7 @@ def _incidents_by_contact(
         incident
         for bucket in (draft.ended, draft.closed)
         for incident in bucket.values()
-        if incident.why != "merged" and (incident.closed or 0) > earliest
+        if incident.resolution != "merged" and (incident.closed or 0) > earliest
     ]
     for incident in (*draft.open.values(), *recent):
         for contact in audience(inventory, incident) & since.keys():

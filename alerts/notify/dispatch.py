@@ -1,10 +1,10 @@
 """Dispatch notices: group what waits for a contact into one mail and keep the hourly cap.
 
-A thing that is to be said waits ``group_ms`` for others to the same contact. When ``cap`` mails went within an hour,
-what is new waits for the hour to allow it, but no longer than SUMMARY_MS: then one summary says all of it. So a contact
-gets at most the cap and six summaries an hour (and a digest), and learns of every trouble and recovery within ten
-minutes. Repeats wait for the hour; they are never a reason for a summary. Where one is due, those that nearly are go
-along, so that what is open for days is one mail each time and not one an incident.
+What is to be notified waits ``group_ms`` for others to the same contact. When ``cap`` mails went within an hour, what
+is new waits for the hour to allow it, but no longer than SUMMARY_INTERVAL_MS: then one summary has all of it. So a
+contact gets at most the cap and six summaries an hour (and a digest), and learns of every problem and recovery within
+ten minutes. Repeats wait for the hour; they are never a reason for a summary. Where one is due, those that nearly are
+go along, so that what is open for days is one mail each time and not one an incident.
 """
 
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from alerts.incident.draft import IncidentDraft, with_history
 from alerts.incident.entities import Incident, Notice, NoticeKind, NotifiedContact
 from alerts.incident.keys import notice_ident
 from alerts.incident.levels import more_severe
-from alerts.incident.state import ContactQueue, StepInput
+from alerts.incident.state import ContactQueue
 from alerts.notify.policy import PendingNotice, first_notice, has_confirmed_problem, next_notice
 from alerts.notify.routing import recipients
 from inventory.model.alerting import HOUR, MINUTE, SEVERITIES, Severity
@@ -24,38 +24,10 @@ SUMMARY_INTERVAL_MS = 10 * MINUTE
 PendingNotices = dict[str, PendingNotice]  # by incident
 
 
-def pending_notices(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) -> dict[str, PendingNotices]:
-    """For each contact what is to be said to them now, or may go along."""
-    confirmed_keys = {problem.key for problem in step_input.problems if problem.confirmed and not problem.excluded}
-    pending: dict[str, PendingNotices] = {}
-
-    def want(contact: str, incident: Incident, pending_notice: PendingNotice | None) -> None:
-        if pending_notice is not None and contact in inventory.contacts:
-            pending.setdefault(contact, {})[incident.key] = pending_notice
-
-    for incident in draft.ended.values():
-        for notified in incident.told.values():
-            if not notified.recovered:
-                want(notified.contact, incident, PendingNotice("recovery"))
-    for incident in () if step_input.muted else draft.open.values():
-        if incident.excluded:
-            continue
-        confirmed = has_confirmed_problem(incident, confirmed_keys)
-        if not confirmed and not incident.told:
-            continue
-        now = {recipient.contact: recipient for recipient in recipients(inventory, incident, draft.at)}
-        for contact, recipient in now.items():
-            if confirmed and contact not in incident.told:
-                want(contact, incident, first_notice(incident, recipient, draft.at))
-        for contact, notified in incident.told.items():
-            want(contact, incident, next_notice(incident, notified, now.get(contact), draft.at, confirmed))
-    return pending
-
-
-def dispatch(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) -> tuple[list[Notice], int | None]:
-    """The notices that go now, and when the next waiting ones are due. Mailboxes and incidents remember them."""
+def dispatch(draft: IncidentDraft, inventory: Inventory) -> tuple[list[Notice], int | None]:
+    """The notices that go now, and when the next waiting ones are due. Queues and incidents remember them."""
     _drop_unknown_contacts(draft, inventory)
-    pending_by_contact = pending_notices(draft, inventory, step_input)
+    pending_by_contact = pending_notices(draft, inventory)
     notices: list[Notice] = []
     wake: int | None = None
     for contact in sorted(
@@ -75,21 +47,49 @@ def dispatch(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) 
     return notices, wake
 
 
+def pending_notices(draft: IncidentDraft, inventory: Inventory) -> dict[str, PendingNotices]:
+    """For each contact what they are to be notified of now, or what may go along."""
+    confirmed_keys = {key for key, problem in draft.problems.items() if problem.confirmed and not problem.excluded}
+    pending: dict[str, PendingNotices] = {}
+
+    def want(contact: str, incident: Incident, pending_notice: PendingNotice | None) -> None:
+        if pending_notice is not None and contact in inventory.contacts:
+            pending.setdefault(contact, {})[incident.key] = pending_notice
+
+    for incident in draft.ended.values():
+        for notified in incident.notified.values():
+            if not notified.recovered:
+                want(notified.contact, incident, PendingNotice("recovery"))
+    for incident in () if draft.step_input.muted else draft.open.values():
+        if incident.excluded:
+            continue
+        confirmed = has_confirmed_problem(incident, confirmed_keys)
+        if not confirmed and not incident.notified:
+            continue
+        now = {recipient.contact: recipient for recipient in recipients(inventory, incident, draft.at)}
+        for contact, recipient in now.items():
+            if confirmed and contact not in incident.notified:
+                want(contact, incident, first_notice(incident, recipient, draft.at))
+        for contact, notified in incident.notified.items():
+            want(contact, incident, next_notice(incident, notified, now.get(contact), draft.at, confirmed))
+    return pending
+
+
 def _drop_unknown_contacts(draft: IncidentDraft, inventory: Inventory) -> None:
-    """Contacts who left the inventory have no address: what they were told is as good as over."""
+    """Contacts who left the inventory have no address: for them it is as good as over."""
     for incident in tuple(draft.ended.values()):
         unknown_contacts = [
-            t for t in incident.told.values() if not t.recovered and t.contact not in inventory.contacts
+            t for t in incident.notified.values() if not t.recovered and t.contact not in inventory.contacts
         ]
         if unknown_contacts:
-            notified = {**incident.told, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
-            draft.put(replace(incident, told=notified))
+            notified = {**incident.notified, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
+            draft.put(replace(incident, notified=notified))
     for contact in [contact for contact in draft.queues if contact not in inventory.contacts]:
         draft.put_queue(contact, None)
 
 
 def _update_waiting(queue: ContactQueue, pending: PendingNotices, at: int) -> ContactQueue:
-    """The mailbox with what waits now, and only the last hour's mails."""
+    """The queue with what waits now, and only the last hour's mails."""
     waiting = {key: queue.waiting.get(key, at) for key in pending}
     sent_times = tuple(when for when in queue.sent if when > at - HOUR)
     return (
@@ -122,7 +122,7 @@ def _take_due(
 
 
 def _notice(draft: IncidentDraft, contact: str, kind: NoticeKind, pending: PendingNotices) -> Notice:
-    """One mail that says all of it; the incidents remember that it was said."""
+    """One mail that has all of it; the incidents remember it."""
     incidents = [incident for key in pending if (incident := draft.incident(key)) is not None]
     incidents.sort(key=lambda incident: (-SEVERITIES.index(incident.severity), incident.opened, incident.key))
     kinds = tuple(pending[incident.key].kind for incident in incidents)
@@ -156,18 +156,18 @@ def _notice(draft: IncidentDraft, contact: str, kind: NoticeKind, pending: Pendi
 
 def _thread(incidents: list[Incident], contact: str) -> str:
     """The thread that the mail goes on with: none if something in it is new, else that of the oldest."""
-    notified = [incident.told.get(contact) for incident in incidents]
+    notified = [incident.notified.get(contact) for incident in incidents]
     previous = [one for one in notified if one is not None]
     return "" if len(previous) < len(notified) else min(previous, key=lambda one: (one.first, one.thread)).thread
 
 
 def _notice_count(incident: Incident, contact: str) -> int:
-    notified = incident.told.get(contact)
+    notified = incident.notified.get(contact)
     return 0 if notified is None else notified.count
 
 
 def _mark_notified(incident: Incident, contact: str, pending_notice: PendingNotice, ident: str, at: int) -> Incident:
-    previous = incident.told.get(contact)
+    previous = incident.notified.get(contact)
     if previous is None:
         previous = NotifiedContact(contact=contact, thread=ident, first=at, last=at, count=0, step=pending_notice.step)
     notified = replace(
@@ -180,7 +180,7 @@ def _mark_notified(incident: Incident, contact: str, pending_notice: PendingNoti
         cause=incident.cause.cause,
         flapping=incident.flapping,
     )
-    return replace(incident, told={**incident.told, contact: notified})
+    return replace(incident, notified={**incident.notified, contact: notified})
 
 
 def _worse_severity(one: Severity, other: Severity) -> Severity:

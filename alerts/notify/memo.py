@@ -5,14 +5,14 @@ from typing import Any, TypeVar
 
 from inventory.model.entities import Inventory
 
-_Made = TypeVar("_Made")
+_Value = TypeVar("_Value")
 
 MAX_INVENTORIES = 4  # inventories: the present one, the one before, and those of tests
 _caches: list[tuple[Inventory, dict[object, Any]]] = []
 
 
-def cached_by_inventory(inventory: Inventory, compute: Callable[[Inventory], _Made]) -> _Made:
-    """``make(inventory)``, made once. An inventory is known by identity: it never changes."""
+def cached_by_inventory(inventory: Inventory, compute: Callable[[Inventory], _Value]) -> _Value:
+    """``compute(inventory)``, computed once. An inventory is known by identity: it never changes."""
     values = next((value for cached_inventory, value in _caches if cached_inventory is inventory), None)
     if values is None:
         values = {}
@@ -20,5 +20,5 @@ def cached_by_inventory(inventory: Inventory, compute: Callable[[Inventory], _Ma
         del _caches[MAX_INVENTORIES:]
     if compute not in values:
         values[compute] = compute(inventory)
-    value: _Made = values[compute]
+    value: _Value = values[compute]
     return value

@@ -1,7 +1,7 @@
 """Notification policy: which notice of an incident a contact is due now, if any.
 
 Levels, not events: it is worked out anew at every step, so what is held back for a while (by maintenance, a standby's
-silence, a calendar, the cap) is said later if it is still so, and only then.
+silence, a calendar, the cap) is notified later if it is still so, and only then.
 """
 
 from collections.abc import Set
@@ -14,15 +14,14 @@ from inventory.model.alerting import MINUTE
 
 
 class PendingNotice(NamedTuple):
-    """What a notice says of one incident. ``step``: of an escalation. ``early``: not due, but it may go along with
-    others that are."""
+    """What a contact is to be notified of, of one incident."""
 
     kind: NoticeKind
-    step: int = 0
-    early: bool = False
+    step: int = 0  # of an escalation
+    early: bool = False  # not due, but it may go along with others that are
 
 
-# A revised cause is said at most this often.
+# A revised cause is notified at most this often.
 UPDATE_INTERVAL_MS = 5 * MINUTE
 
 # A repeat goes along with another one to the same contact when it would be due within this part of its time.
@@ -30,13 +29,13 @@ EARLY_SHARE = 0.25
 
 
 def has_confirmed_problem(incident: Incident, confirmed_keys: Set[str]) -> bool:
-    """Whether something of it is ``sure`` to be wrong now: keys of troubles that are confirmed and not in maintenance.
-    A silent site is not, nor what was up at its last look."""
+    """Whether something of it is sure to be wrong now: its key is among those of problems that are confirmed and not in
+    maintenance. A silent site is not, nor what was up at its last look."""
     return any(key in confirmed_keys for key, member in incident.members.items() if member.until is None)
 
 
 def first_notice(incident: Incident, recipient: Recipient, at: int) -> PendingNotice | None:
-    """To a contact who was not told yet, of an incident that speaks."""
+    """To a contact who was not notified yet, of an incident that is confirmed."""
     if recipient.when > at:
         return None
     if not recipient.step:
@@ -51,7 +50,7 @@ def first_notice(incident: Incident, recipient: Recipient, at: int) -> PendingNo
 def next_notice(
     incident: Incident, notified: NotifiedContact, recipient: Recipient | None, at: int, confirmed: bool
 ) -> PendingNotice | None:
-    """To a contact who was told before. ``recipient``: as what they would be told now, None: on no route any more."""
+    """To a contact who was notified before. ``recipient``: as they would be now, None: on no route any more."""
     in_hours = recipient is None or recipient.when <= at
     if incident.flapping:
         return (
@@ -72,12 +71,12 @@ def next_notice(
 
 
 def _notify_once(incident: Incident) -> bool:
-    """Whether it is a fact that saying it again does not help, such as a goal that is missed for this month."""
+    """Whether it is a fact that a repeat does not help, such as a goal that is missed for this month."""
     return all(member.once for member in incident.members.values() if member.until is None)
 
 
 def _cause_changed(incident: Incident, notified: NotifiedContact) -> bool:
-    """Whether its root or cause is another than was said ("": what was said is not known any more)."""
+    """Whether its root or cause is another than in the last notice ("": that is not known any more)."""
     return notified.root not in ("", incident.cause.root) or notified.cause not in ("", incident.cause.cause)
 
 

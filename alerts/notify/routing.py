@@ -27,18 +27,17 @@ DEFAULT_REPEAT_MS = 4 * HOUR
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
-    """``route``: its id, "" where the inventory has none. ``step``: 0, or the how-manieth escalation. ``repeat_ms``:
-    how often it is said again (0: never). ``when``: from when on it is to be told (ms); it may be now or long past."""
+    """A contact who is to be notified of an incident."""
 
     contact: str
-    route: str = ""
-    step: int = 0
-    repeat_ms: int = DEFAULT_REPEAT_MS
-    when: int = 0
+    route: str = ""  # its id, "" where the inventory has none
+    step: int = 0  # 0, or the how-manieth escalation
+    repeat_ms: int = DEFAULT_REPEAT_MS  # how often it is repeated (0: never)
+    when: int = 0  # from when on (ms); it may be now or long past
 
 
 def recipients(inventory: Inventory, incident: Incident, at: int) -> list[Recipient]:
-    """Whom to tell of the incident at ``at``, each contact once, with the earliest ``when``; in the order of routes.
+    """Whom to notify of the incident at ``at``, each contact once, with the earliest ``when``; in the order of routes.
 
     Escalation steps are in it only while nobody has acknowledged. Names that are no contact are left out.
     """
@@ -47,7 +46,7 @@ def recipients(inventory: Inventory, incident: Incident, at: int) -> list[Recipi
 
 def audience(inventory: Inventory, incident: Incident) -> frozenset[str]:
     """All contacts whom the incident concerns, whatever its severity, the hour and who is on duty: whose digest has
-    it. Those who were told of it are among them."""
+    it. Those who were notified of it are among them."""
     return cached_by_inventory(inventory, Router).audience(incident)
 
 
@@ -89,7 +88,7 @@ class Router:
             return cached[1]
         if len(self._audience_cache) > 50_000:
             self._audience_cache.clear()
-        contacts = frozenset(self._audience(incident)) | incident.told.keys()
+        contacts = frozenset(self._audience(incident)) | incident.notified.keys()
         self._audience_cache[incident.key] = (incident, contacts)
         return contacts
 
@@ -129,7 +128,7 @@ class Router:
             yield Recipient(contact=contact, route=route.id, repeat_ms=route.repeat_ms, when=when)
         if incident.acked is not None:
             return
-        first_notified = min((notified.first for notified in incident.told.values()), default=None)
+        first_notified = min((notified.first for notified in incident.notified.values()), default=None)
         if first_notified is None:
             if any(contact in self._inventory.contacts for contact in direct):
                 return  # counted from the first notice, which is still to come

@@ -122,7 +122,7 @@ COLLECTOR_RULES: Final = (
     ),
     PrometheusRule(
         "HaidangStoreFailing",
-        "haidang_collector_commit_failures > 0",
+        "haidang_collector_commit_consecutive_failures > 0",
         "1m",
         "critical",
         Text("Bộ thu thập {{ $labels.instance }} không ghi được", "The collector {{ $labels.instance }} cannot write"),
@@ -133,7 +133,7 @@ COLLECTOR_RULES: Final = (
     ),
     PrometheusRule(
         "HaidangStoreSlow",
-        "haidang_collector_commit_seconds > 1",
+        "haidang_collector_last_commit_duration_seconds > 1",
         "10m",
         "warning",
         Text(

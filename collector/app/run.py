@@ -10,45 +10,49 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
-from collector.app import self_metrics
+from alerts.channels.metrics import DeliveryMetrics
 from collector.config import CollectorConfig, ListenAddress, parse_address
 from collector.evaluator.alerting import AlertingService
+from collector.evaluator.metrics import EvaluatorMetrics
 from collector.ingest.ingest import Ingest
+from collector.ingest.metrics import IngestMetrics
 from collector.keys import files as keys_files
-from collector.metrics import backups as backup_series
-from collector.metrics import goals as goal_series
-from collector.metrics import measured
-from collector.metrics.alerts import alert_metrics
-from collector.metrics.fleet import LabelledAgent, ScrapedAgent
 from collector.metrics.handler import MetricsHandler
-from collector.metrics.own import Histogram, SelfMetrics
-from collector.queries.reading import LedgerReader
-from collector.services import backups
+from collector.metrics.labels import ExposedFleet
+from collector.metrics.process import ProcessMetrics
+from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
+from collector.services.metrics import (
+    BackupMetrics,
+    CircuitMetrics,
+    GoalMetrics,
+    InventoryMetrics,
+    SitePowerMetrics,
+)
 from collector.services.site_power import SitePower
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
+from collector.store.metrics import StoreMetrics
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
 from collector.web.agents import AgentsListener
-from collector.web.api import Api
-from collector.web.incident_api import IncidentApi
-from collector.web.incident_pages import IncidentPages
+from collector.web.api.incidents import IncidentApi
+from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
-from collector.web.pages import StatusPages
+from collector.web.metrics import ListenerMetrics
+from collector.web.pages import PageContext, page_groups
 from inventory.base.systemd import Notifier
-from inventory.protocol.wire import Ack
 
 log = logging.getLogger("collector")
 
 INVENTORY_EVERY = 5.0  # seconds between two looks at the inventory's files
 GOALS_EVERY = (5.0, 60.0)  # seconds, by how long an evaluation takes
-SIZES_EVERY = 60.0
 KEYS_EVERY = 86_400.0
 
 
@@ -65,9 +69,6 @@ class CollectorService:
         self.reload = asyncio.Event()
         self.notifier = Notifier()
         self.ready = "starting"
-        self.push_seconds = Histogram()
-        self.sizes: dict[str, int] = {}
-        self._labelled: tuple[Any, Sequence[LabelledAgent]] = (None, ())
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -88,22 +89,24 @@ class CollectorService:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
         try:
             self.authority = keys_files.authority(config.keys, _wall())
-            self.database = Database.open(config.database)
+            self.store = open_store(config.database)
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
-        stack.push_async_callback(self.database.close)
-        self.ingest = Ingest(self.database)
+        stack.push_async_callback(self.store.close)
+        self.ingest = Ingest(self.store)
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
+        self.ingest_metrics = IngestMetrics(self.ingest)
+        self.store_metrics = StoreMetrics(self.store)
         revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
-        self.registry = Registry(self.database, self.authority, revocations, wall=_wall, days=days)
+        self.registry = Registry(self.store, self.authority, revocations, wall=_wall, days=days)
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
         self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
-        self.reader = LedgerReader(self.database, self.ingest.fleet, self.inventories, _wall)
+        self.reader = LedgerReader(self.store, self.ingest.fleet, self.inventories, _wall)
         self.goal_cache = GoalCache(self.reader)
-        self.site_power = SitePower(self.database, self.reader)
+        self.site_power = SitePower(self.store, self.reader)
         await self.site_power.load()
         await self.inventories.refresh()
         if not self.inventories.loaded:
@@ -116,7 +119,7 @@ class CollectorService:
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.goal_cache.wake.set),
             self.goal_cache.run(*GOALS_EVERY),
             self.site_power.run(),
-            self._measure_store(),
+            self.store_metrics.run(),
             self._renew_keys(),
             self.notifier.keep_alive(),
         ):
@@ -137,7 +140,7 @@ class CollectorService:
         try:
             self.alerting = AlertingService(
                 self.config,
-                self.database,
+                self.store,
                 self.ingest,
                 self.inventories,
                 self.reader,
@@ -149,7 +152,9 @@ class CollectorService:
 
     async def _listen_for_agents(self) -> None:
         address = parse_address(self.config.agents.listen)
-        self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, may_push=self._may_push)
+        self.listener = AgentsListener(
+            self.registry, self.inventories, self.ingest_metrics.push, wall=_wall, may_push=self._may_push
+        )
         names = self.config.agents.names
         try:
             files = keys_files.server(self.config.keys, self.authority, names, _wall())
@@ -161,24 +166,13 @@ class CollectorService:
 
     async def _listen_for_operators(self) -> None:
         settings = self.config.operators
-        api = Api(self.reader, self.registry)
-        incidents = IncidentApi(self.reader, self.database, self.alerting)
+        api = StatusApi(self.reader, self.registry)
+        incidents = IncidentApi(self.reader, self.alerting)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )
-        pages = (
-            StatusPages(self.reader, api, layout, self.alerting),
-            IncidentPages(self.reader, self.alerting, incidents, layout),
-        )
-        families = self_metrics.self_metrics(self)
-        self.metrics_handler = MetricsHandler(
-            self.scraped_agents,
-            self._background_lines,
-            SelfMetrics([families, alert_metrics(self.alerting.counts, _wall)]),
-            _wall,
-            self._backup_lines,
-        )
-        self._stack.callback(self.metrics_handler.close)
+        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout))
+        self._gather_metrics()
         app = operators.application(
             settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
         )
@@ -191,44 +185,27 @@ class CollectorService:
         self._stack.push_async_callback(runner.cleanup)
         self.operators_port = int(runner.addresses[0][1])
 
-    async def _push(self, agent: str, body: bytes, uploading: int) -> Ack:
-        started = time.perf_counter()
-        try:
-            return await self.ingest.push(agent, body, uploading)
-        finally:
-            self.push_seconds.observe(time.perf_counter() - started)
-
     def _may_push(self, agent: str) -> bool:
         """Whether an agent may push: in the inventory, or gone from it with results still to come."""
         return self.inventories.plan(agent) is not None or agent in self.ingest.fleet.agents
 
-    async def scraped_agents(self) -> list[ScrapedAgent]:
-        """Every agent of the inventory that was ever heard, with its checks' labels."""
-        fleet = self.ingest.fleet
-        key = (self.inventories.version, len(fleet.checks))
-        if self._labelled[0] != key:
-            self._labelled = (key, await asyncio.to_thread(self_metrics.labelled_agents, self.reader))
-        return [
-            ScrapedAgent(one, state, fleet)
-            for one in self._labelled[1]
-            if (state := fleet.agents.get(one.agent)) is not None
-        ]
-
-    def _background_lines(self, openmetrics: bool) -> list[str]:
-        """What is worked out in the background: the goals, the sites' power."""
-        sites = measured.sites(self_metrics.powered_sites(self.reader.inventory, self.site_power.counters), openmetrics)
-        return [*goal_series.text(self.goal_cache.evaluations, openmetrics), *sites]
-
-    def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
-        yield from backup_series.text(backups.backup_statuses(self.reader, _wall()), openmetrics)
-
-    async def _measure_store(self) -> None:
-        while True:
-            try:
-                self.sizes = await self_metrics.store_sizes(self.database)
-            except StoreError as error:
-                log.warning("the store could not be measured: %s", error)
-            await asyncio.sleep(SIZES_EVERY)
+    def _gather_metrics(self) -> None:
+        """Each part tells its own."""
+        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader).agents, _wall)
+        self._stack.callback(self.metrics_handler.close)
+        self.metrics_handler.register(
+            self.ingest_metrics,
+            self.store_metrics,
+            ListenerMetrics(self.listener),
+            InventoryMetrics(self.inventories),
+            GoalMetrics(self.goal_cache),
+            SitePowerMetrics(self.site_power, self.reader),
+            CircuitMetrics(self.alerting.circuits, self.reader),
+            EvaluatorMetrics(self.alerting),
+            DeliveryMetrics(self.alerting.counts, _wall),
+            ProcessMetrics(),
+        )
+        self.metrics_handler.register_slow(BackupMetrics(self.reader, _wall))
 
     async def _renew_keys(self) -> None:
         """New connections get the new certificate; agents that are connected need none."""
@@ -268,7 +245,7 @@ async def serve(config: CollectorConfig) -> int:
     tune_interpreter()
     service.notifier.notify("READY=1")
     log.info("agents at %s, pages and metrics at %s", config.agents.listen, config.operators.listen)
-    broken = asyncio.create_task(service.database.broken.wait())
+    broken = asyncio.create_task(service.store.broken.wait())
     stopping = asyncio.create_task(service.stopping.wait())
     await asyncio.wait({broken, stopping}, return_when=asyncio.FIRST_COMPLETED)
     service.notifier.notify("STOPPING=1")

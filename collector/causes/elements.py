@@ -1,6 +1,6 @@
 """Elements that can break between an agent and its target, and the root cause that each is reported under.
 
-An element is a string, ``KIND:ID``:
+An element is a reference, here as its text:
 
     agent:AGENT    the program and its machine          power:SITE   what feeds the site
     switch:SITE    the site's own network               gateway:SITE its router
@@ -14,17 +14,18 @@ Several elements share a root where nobody needs to tell them apart: a dead swit
 
 from typing import Final, NamedTuple
 
-from inventory.protocol.causes import AGENT, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+from inventory.protocol.causes import AGENT, LAN, NOT_KNOWN, POWER, SERVICE, WAN, CauseKind
+from inventory.protocol.refs import Ref
 
 
 class Root(NamedTuple):
-    """``root`` as in alerts.incident.problem.Cause, and the cause that it stands for."""
+    """What an element is reported under."""
 
-    root: str
-    cause: str
+    ref: Ref  # as alerts.incident.problem.Cause has it
+    cause: CauseKind  # that it stands for
 
 
-CAUSE_OF: Final = {
+CAUSE_OF: Final[dict[str, CauseKind]] = {
     "agent": AGENT,
     "power": POWER,
     "feed": POWER,
@@ -42,53 +43,63 @@ CAUSE_OF: Final = {
 LAN_PARTS: Final = frozenset({"switch", "gateway", "edge", "path"})
 
 
-def agent(ident: str) -> str:
-    return f"agent:{ident}"
+def agent(ident: str) -> Ref:
+    return Ref("agent", ident)
 
 
-def power(site: str) -> str:
-    return f"power:{site}"
+def power(site: str) -> Ref:
+    return Ref("power", site)
 
 
-def switch(site: str) -> str:
-    return f"switch:{site}"
+def switch(site: str) -> Ref:
+    return Ref("switch", site)
 
 
-def gateway(site: str) -> str:
-    return f"gateway:{site}"
+def gateway(site: str) -> Ref:
+    return Ref("gateway", site)
 
 
-def edge(site: str) -> str:
-    return f"edge:{site}"
+def edge(site: str) -> Ref:
+    return Ref("edge", site)
 
 
-def wan(link: str) -> str:
-    return f"wan:{link}"
+def lan(site: str) -> Ref:
+    return Ref("lan", site)
 
 
-def wans(site: str) -> str:
-    return f"wans:{site}"
+def wan(link: str) -> Ref:
+    return Ref("wan", link)
 
 
-def path(site: str) -> str:
-    return f"path:{site}"
+def wans(site: str) -> Ref:
+    return Ref("wans", site)
 
 
-def host(site: str, what: str) -> str:
-    return f"host:{site}/{what}"
+def path(site: str) -> Ref:
+    return Ref("path", site)
 
 
-def service(uid: str) -> str:
-    return f"service:{uid}"
+def host(site: str, what: str) -> Ref:
+    return Ref("host", f"{site}/{what}")
 
 
-def feed(uid: str) -> str:
-    return f"feed:{uid}"
+def host_parts(element: Ref) -> tuple[str, str]:
+    """The site of a host, and its device or address."""
+    site, _, what = element.id.partition("/")
+    return site, what
 
 
-def kind_of(element: str) -> str:
-    return element.partition(":")[0]
+def device(ident: str) -> Ref:
+    return Ref("device", ident)
 
 
-def ident_of(element: str) -> str:
-    return element.partition(":")[2]
+def service(uid: str) -> Ref:
+    return Ref("service", uid)
+
+
+def collector(what: str) -> Ref:
+    return Ref("collector", what)
+
+
+def feed(uid: str) -> Ref:
+    return Ref("feed", uid)

@@ -19,24 +19,21 @@ FOREVER: Final = 1 << 62
 
 
 class AgentStart(msgspec.Struct, frozen=True):
-    """A start of an agent's process. ``booted``: when its machine booted; both ms of the collector's time, as placed
-    to within ``error``. ``clean``: whether the run before had ended by a clean stop; None: there was none."""
+    """A start of an agent's process. Times are ms of the collector's time, as placed."""
 
     at: int
-    booted: int
-    clean: bool | None = None
-    error: int = 0
+    booted: int  # when its machine booted
+    clean: bool | None = None  # whether the run before had ended by a clean stop; None: there was none
+    error: int = 0  # how far off they may be placed
 
 
 class AgentLife(msgspec.Struct, frozen=True):
-    """An agent's starts and clean stops in order, and ``heard``: no evidence from before it is still to come.
+    """When an agent ran."""
 
-    That is the newest look that was placed, less the longest timeout (a look is recorded when it ends); of an agent
-    that has ended its life, FOREVER.
-    """
-
-    starts: tuple[AgentStart, ...] = ()
-    stops: tuple[int, ...] = ()
+    starts: tuple[AgentStart, ...] = ()  # in order
+    stops: tuple[int, ...] = ()  # clean ones, in order
+    # No evidence from before this is still to come: the newest look that was placed, less the longest timeout (a look
+    # is recorded when it ends); of an agent that has ended its life, FOREVER.
     heard: int = FOREVER
 
 
@@ -55,17 +52,15 @@ def agent_life(events: Iterable[tuple[int, str, Mapping[str, Any]]], heard: int 
 
 
 class CauseEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """``spans``: a check's history up to ``now`` in order (ledger.figures.history), at least the whole stretches not
-    up that touch the window, and of the checks related to it all that touches these stretches; more changes nothing.
-    ``life``: of an agent. ``collector``: when the collector ran, in order; () if that is not known. ``ended``: when a
-    check's life ended, ms, None while it goes on.
-    """
+    """What causes are told from, up to ``now``."""
 
+    # A check's history up to ``now`` in order (ledger.figures.history), at least the whole stretches not up that touch
+    # the window, and of the checks related to it all that touches these stretches; more changes nothing.
     spans: Callable[[str], Sequence[Span]]
-    life: Callable[[str], AgentLife]
+    life: Callable[[str], AgentLife]  # of an agent
     now: int
-    collector: tuple[Interval, ...] = ()
-    ended: Callable[[str], int | None] = lambda uid: None
+    collector: tuple[Interval, ...] = ()  # when the collector ran, in order; () if that is not known
+    ended: Callable[[str], int | None] = lambda uid: None  # when a check's life ended, ms; None while it goes on
 
     def collector_off(self, start: int, end: int) -> Interval | None:
         """The longest time within [start, end] in which the collector was off."""

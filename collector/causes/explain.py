@@ -17,7 +17,9 @@ from collector.causes import elements, words
 from collector.causes.elements import Root
 from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
+from inventory.protocol import kinds
 from inventory.protocol.causes import LAN, POWER, SERVICE
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 ALWAYS: Final[Interval] = (0, 0)
@@ -40,28 +42,33 @@ class ProvenStates(Protocol):
     def is_brief(self, uid: str) -> bool:
         """Whether it was so for a time that looks at other things may have missed."""
 
-    def known_fault(self, element: str) -> Cause | None:
+    def known_fault(self, element: Ref) -> Cause | None:
         """That an element is broken, where something else than checks tells (an agent's life)."""
 
-    def is_alive(self, element: str) -> bool:
+    def is_alive(self, element: Ref) -> bool:
         """That an element works, where something else than checks tells."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of ``roots``, those that remain."""
+    """What one moment tells of a cause."""
 
     root: Root
     certainty: Certainty
     because: tuple[TranslatableMessage, ...] = ()
-    decided: bool = True
-    roots: tuple[Root, ...] = ()
+    decided: bool = True  # else ``root`` is only the first of ``roots``
+    roots: tuple[Root, ...] = ()  # those that remain where nothing decides
 
     def cause(self) -> Cause:
-        return Cause(root=self.root.root, cause=self.root.cause, certainty=self.certainty, because=self.because)
+        return cause_of(self.root, self.certainty, self.because)
+
+
+def cause_of(root: Root, certainty: Certainty, because: tuple[TranslatableMessage, ...]) -> Cause:
+    """As it leaves this package: kept, shown and mailed, its root as text."""
+    return Cause(root=str(root.ref), cause=root.cause, certainty=certainty, because=because)
 
 
 def explanation_of(cause: Cause) -> Explanation:
-    return Explanation(Root(cause.root, cause.cause), cause.certainty, cause.because)
+    return Explanation(Root(cause.ref, cause.cause), cause.certainty, cause.because)
 
 
 class Solver:
@@ -70,8 +77,8 @@ class Solver:
     def __init__(self, topology: Topology, proven: ProvenStates) -> None:
         self.topology = topology
         self.proven = proven
-        self._proven: dict[tuple[str, Interval], str | None] = {}
-        self._named: dict[str, tuple[str, ...]] = {}
+        self._proven: dict[tuple[Ref, Interval], str | None] = {}
+        self._named: dict[Ref, tuple[str, ...]] = {}
 
     # -- what works
 
@@ -79,44 +86,44 @@ class Solver:
         """When it was found as it is, from the first look to the last: what proves something about it meets that."""
         return ALWAYS
 
-    def prover(self, element: str, when: Interval) -> str | None:
+    def prover(self, element: Ref, when: Interval) -> str | None:
         """A check that proves the element at this moment, or "" if something else than a check does."""
         key = element, when
         if key not in self._proven:
             self._proven[key] = self._prover(element, when)
         return self._proven[key]
 
-    def _prover(self, element: str, when: Interval) -> str | None:
-        kind = elements.kind_of(element)
+    def _prover(self, element: Ref, when: Interval) -> str | None:
+        kind = element.kind
         if self.proven.is_alive(element):
             return ""
         state = self.proven.state
         if kind == "agent":  # whatever it saw, it was there to see it
-            looks = self.topology.heartbeat_checks(elements.ident_of(element))
+            looks = self.topology.heartbeat_checks(element.id)
             return next((uid for uid in looks if state(uid) in (UP, DEGRADED, DOWN)), None)
         proving = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
         if proving is None and kind == "power":
-            agents = self.topology.agents_at(elements.ident_of(element))
+            agents = self.topology.agents_at(element.id)
             return next(
                 (uid for agent in agents if (uid := self.prover(elements.agent(agent), when)) is not None), None
             )
         return proving
 
-    def suspects(self, path: CheckPath) -> tuple[str, ...]:
+    def suspects(self, path: CheckPath) -> tuple[Ref, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
         suspected, when = [], self.when(path.uid)
         there = elements.agent(path.agent), elements.power(path.vantage)  # it looked, or nothing would be down
         for element in (*path.on, *path.maybe):
             if element in there:
                 continue
-            if elements.kind_of(element) == "edge":
+            if element.kind == "edge":
                 if self._edge_may_be_gone(element, path):
                     suspected.append(element)
             elif element == path.last or self.prover(element, when) is None:
                 suspected.append(element)
         return tuple(suspected)
 
-    def _edge_may_be_gone(self, element: str, path: CheckPath) -> bool:
+    def _edge_may_be_gone(self, element: Ref, path: CheckPath) -> bool:
         """Whether no line is seen to work, and all that are seen to be gone went when this check did.
 
         A line of which nothing is told at this very moment, and that was seen gone soon before or after, rules nothing
@@ -156,7 +163,7 @@ class Solver:
 
     def down(self, uid: str) -> Explanation:
         path = self.topology.path(uid)
-        if elements.kind_of(path.own) == "feed":
+        if path.own.kind == "feed":
             return self._explanation(path, self.topology.root(path.own), "sure")
         if (unfed := self._without_power(path)) is not None:
             return unfed
@@ -186,9 +193,9 @@ class Solver:
         left = self.suspects(self.topology.path(uid))
         return bool(left) and all(self.topology.root(element) == root for element in left)
 
-    def _checks_naming(self, left: Iterable[str], root: Root) -> tuple[str, ...]:
+    def _checks_naming(self, left: Iterable[Ref], root: Root) -> tuple[str, ...]:
         """Checks that name one of these elements of the root, and tell of nothing else."""
-        if root.cause == SERVICE and root.root.startswith("service:"):
+        if root.cause == SERVICE and root.ref.kind == "service":
             return ()
         uids: list[str] = []
         for element in left:
@@ -201,11 +208,11 @@ class Solver:
                 uids += self._named[part]
         return tuple(uids)
 
-    def _parts(self, element: str) -> tuple[str, ...]:
+    def _parts(self, element: Ref) -> tuple[Ref, ...]:
         """Circuits stand for each other: all of them have to be gone."""
-        if elements.kind_of(element) != "wans":
+        if element.kind != "wans":
             return (element,)
-        return tuple(elements.wan(link) for link in self.topology.inventory.sites[elements.ident_of(element)].links)
+        return tuple(elements.wan(link) for link in self.topology.inventory.sites[element.id].links)
 
     def _without_power(self, path: CheckPath) -> Explanation | None:
         """What is fed only by UPSs that give no power has none."""
@@ -222,18 +229,20 @@ class Solver:
             if not any(self.proven.state(uid) == DOWN for uid in of_it):
                 return None
             dark += of_it
-        root = Root(f"power:{site.id}", POWER)
+        root = Root(elements.power(site.id), POWER)
         return Explanation(root, "sure", words.no_power(dark))
 
-    def _on_battery(self, path: CheckPath, left: Iterable[str], root: Root) -> Explanation | None:
+    def _on_battery(self, path: CheckPath, left: Iterable[Ref], root: Root) -> Explanation | None:
         """A LAN that is gone while the UPS runs on battery and nobody said that it feeds it: its power is gone."""
-        site = self.topology.inventory.sites.get(elements.ident_of(root.root))
+        site = self.topology.inventory.sites.get(root.ref.id)
         if root.cause != LAN or site is None or site.fed_by:
             return None
         on_battery = [uid for uid in self.topology.power_checks(site.id) if self.proven.state(uid) == DEGRADED]
         if not on_battery:
             return None
-        return Explanation(Root(f"power:{site.id}", POWER), "probable", words.lan_without_mains(on_battery[0], site.id))
+        return Explanation(
+            Root(elements.power(site.id), POWER), "probable", words.lan_without_mains(on_battery[0], site.id)
+        )
 
     def _contradicted(self, path: CheckPath) -> Explanation:
         """All on its way is proven, but not at the very moment of its looks: a short one is what it names."""
@@ -241,12 +250,12 @@ class Solver:
             return Explanation(self.topology.root(path.own), "probable", words.brief(path.uid))
         return Explanation(self.topology.root(path.last), "probable", words.rest_works(path.uid))
 
-    def _whole_network(self, path: CheckPath, left: Iterable[str]) -> Explanation | None:
+    def _whole_network(self, path: CheckPath, left: Iterable[Ref]) -> Explanation | None:
         """A site's router and what stands beside it, gone at once: the network between them and the looker."""
         for element in left:
-            if elements.kind_of(element) != "switch":
+            if element.kind != "switch":
                 continue
-            site = elements.ident_of(element)
+            site = element.id
             for uid in self.topology.namers(elements.gateway(site)):
                 near = abs(self.proven.onset(uid) - self.proven.onset(path.uid)) <= self._hold(path.uid)
                 if uid != path.uid and near and self.named_alone(uid, self.topology.root(element)):
@@ -259,7 +268,7 @@ class Solver:
 
     def _device_or_service(self, path: CheckPath, roots: tuple[Root, ...]) -> Explanation:
         own, host = self.topology.root(path.last), self.topology.root(path.host) if path.host else None
-        if host in roots:
+        if path.host is not None and host in roots:
             others = [uid for uid in self.topology.provers(path.host) if uid != path.uid]
             down = [uid for uid in others if self.proven.state(uid) == DOWN]
             if down and host is not None:
@@ -268,7 +277,7 @@ class Solver:
                 return Explanation(own, "sure", words.undecided(path, roots), decided=False, roots=roots)
         return self._explanation(path, own if own in roots else roots[0], "sure")
 
-    def _best_supported(self, path: CheckPath, left: tuple[str, ...], roots: tuple[Root, ...]) -> Explanation:
+    def _best_supported(self, path: CheckPath, left: tuple[Ref, ...], roots: tuple[Root, ...]) -> Explanation:
         """The root that explains most of the others that are down; undecided if two explain as many."""
         support = dict.fromkeys(roots, 0)
         backing: dict[Root, list[str]] = {root: [] for root in roots}
@@ -295,29 +304,29 @@ class Solver:
     def degraded(self, uid: str) -> Explanation:
         """The first on its way that is itself out of its thresholds, or that has lost one of its circuits."""
         path = self.topology.path(uid)
-        if elements.kind_of(path.own) == "feed":
+        if path.own.kind == "feed":
             return Explanation(self.topology.root(path.own), "sure", words.on_battery(path.uid))
         check = self.topology.check(uid)
-        if check is not None and check.kind == "ups":
+        if check is not None and check.kind in kinds.about("ups"):
             at_site = self.topology.power_checks(path.vantage)
             same = [u for u in at_site if self.topology.ups_of(u) == path.device and self.proven.state(u) == DEGRADED]
             if same:
                 return Explanation(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
         for element in path.on:
             for part in self._parts(element):
-                if elements.kind_of(part) not in ("gateway", "wan", "host"):
+                if part.kind not in ("gateway", "wan", "host"):
                     continue
                 for namer in self.topology.namers(part):
                     if namer != uid and self._is_degraded(namer, part):
                         return self._same_time(path, part, namer)
         return self._explanation(path, self.topology.root(path.own), "sure")
 
-    def _is_degraded(self, namer: str, part: str) -> bool:
+    def _is_degraded(self, namer: str, part: Ref) -> bool:
         """Whether what this check names is worse than it should be."""
         state = self.proven.state(namer)
         return state == DEGRADED or (state == DOWN and self.named_alone(namer, self.topology.root(part)))
 
-    def _same_time(self, path: CheckPath, part: str, namer: str) -> Explanation:
+    def _same_time(self, path: CheckPath, part: Ref, namer: str) -> Explanation:
         root = self.topology.root(part)
         if self.topology.root(path.own) == root:
             return self._explanation(path, root, "sure")
@@ -333,7 +342,7 @@ class Solver:
         when = self.when(path.uid)
         for element in (*path.on, *path.maybe):
             prover = self.prover(element, when)
-            if prover and element != path.own and elements.kind_of(element) not in ("agent", "service"):
+            if prover and element != path.own and element.kind not in ("agent", "service"):
                 other = self.topology.root(element)
                 if other != root:
                     working.setdefault(other, prover)

@@ -26,21 +26,21 @@ from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
 class CircuitOutage(msgspec.Struct, frozen=True):
-    """The circuit was down [start, end) ms while it was ``provider``'s. ``checks``: uids of those that say so."""
+    """A stretch in which a circuit was down."""
 
     link: str
-    provider: str
-    start: int
-    end: int
+    provider: str  # whose it was
+    start: int  # ms
+    end: int  # ms, exclusive
     cause: Cause
-    checks: tuple[str, ...]
+    checks: tuple[str, ...]  # uids of those that say so
 
 
 class SettledDowntime(msgspec.Struct, frozen=True):
-    """What is newly settled: ``until`` (ms) all is, and ms down by (provider, cause) since the last time."""
+    """What is newly settled of a circuit."""
 
-    until: int
-    down: dict[tuple[str, str], int]
+    until: int  # ms up to which all is
+    down: dict[tuple[str, str], int]  # ms down since the last time by (provider, cause)
 
 
 def end_agents(topology: Topology, link: str) -> frozenset[str]:

@@ -16,11 +16,14 @@ import msgspec
 
 from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Certainty
-from collector.causes import words
+from collector.causes import elements, words
+from collector.causes.elements import Root
 from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proofs
+from collector.causes.explain import cause_of
 from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
-from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
+from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER, CauseKind
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 POWER_RETURN_MS = (
@@ -29,17 +32,14 @@ POWER_RETURN_MS = (
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The agent did not look between ``start`` and ``end`` (``end`` is ``now`` while it is ``open``).
-
-    ``powered``: its site had power all the while. ``error``: how far off its ends may be placed, ms.
-    """
+    """Time in which the agent did not look."""
 
     start: int
-    end: int
+    end: int  # now, while it is open
     cause: Cause
     open: bool = False
-    powered: bool = False
-    error: int = 0
+    powered: bool = False  # its site had power all the while
+    error: int = 0  # how far off its ends may be placed, ms
 
 
 class AgentGaps:
@@ -102,7 +102,7 @@ class AgentGaps:
     def _closed(self, agent: str, last: int, first: int, starts: list[AgentStart], stop: int | None) -> Iterable[Gap]:
         booted = next((start for start in starts if start.booted > last - start.error), None)
         battery = self._battery_before(agent, last)
-        root = f"agent:{agent}"
+        root = elements.agent(agent)
         if booted is not None and battery is not None:
             boot_message = (
                 words.booted(agent, booted.booted) if stop is None else words.booted_after_stop(agent, booted.booted)
@@ -121,7 +121,7 @@ class AgentGaps:
 
     def _crashed(self, agent: str, last: int, first: int, start: AgentStart) -> Iterable[Gap]:
         """Booted anew without a clean stop: the machine alone, or the power of its site?"""
-        site, root = self._topology.site_of(agent), f"agent:{agent}"
+        site, root = self._topology.site_of(agent), elements.agent(agent)
         boot_message = words.booted(agent, start.booted)
         outside = self._topology.outside_checks(site)
         soon = min(last + self._next_look_within(agent) + start.error + 1, first)
@@ -149,8 +149,8 @@ class AgentGaps:
         off = self._evidence.collector_off(last, first)
         if off is not None and off[1] - off[0] > (first - last) // 2:
             because = (words.collector_was_off(*off), words.not_looked(agent, last))
-            return self._gap(last, first, "collector:off", COLLECTOR, "probable", because)
-        return self._gap(last, first, f"agent:{agent}", AGENT, "probable", (words.not_looked(agent, last),))
+            return self._gap(last, first, elements.collector("off"), COLLECTOR, "probable", because)
+        return self._gap(last, first, elements.agent(agent), AGENT, "probable", (words.not_looked(agent, last),))
 
     # -- a gap that goes on
 
@@ -160,38 +160,38 @@ class AgentGaps:
         silent = words.silent(agent, last)
         stop = next((at for at in life.stops if at >= last), None)
         if stop is not None:
-            return self._gap(last, now, f"agent:{agent}", AGENT, "sure", (words.stopped(agent, stop),), open_=True)
+            return self._gap(last, now, elements.agent(agent), AGENT, "sure", (words.stopped(agent, stop),), open_=True)
         off = self._evidence.collector_off(last, now)
         if off is not None and off[1] >= now:
             because = (words.collector_was_off(*off), silent)
-            return self._gap(last, now, "collector:off", COLLECTOR, "provisional", because, open_=True)
+            return self._gap(last, now, elements.collector("off"), COLLECTOR, "provisional", because, open_=True)
         battery = self._battery_before(agent, last)
         if battery is not None:
             return self._gap(last, now, self._power(agent), POWER, "provisional", (battery, silent), open_=True)
         for uid in self._topology.outside_checks(site):
             if self._proofs(uid).worked_within(last + self._next_look_within(agent) + 1, now):
                 because = (words.answered(site, uid), silent)
-                return self._gap(last, now, f"agent:{agent}", AGENT, "provisional", because, open_=True)
-        return self._gap(last, now, f"agent:{agent}", NOT_KNOWN, "provisional", (silent,), open_=True)
+                return self._gap(last, now, elements.agent(agent), AGENT, "provisional", because, open_=True)
+        return self._gap(last, now, elements.agent(agent), NOT_KNOWN, "provisional", (silent,), open_=True)
 
     @staticmethod
     def _gap(
         start: int,
         end: int,
-        root: str,
-        cause: str,
+        root: Ref,
+        cause: CauseKind,
         certainty: Certainty,
         because: tuple[TranslatableMessage, ...],
         *,
         open_: bool = False,
         powered: bool = False,
     ) -> Gap:
-        return Gap(start, end, Cause(root=root, cause=cause, certainty=certainty, because=because), open_, powered)
+        return Gap(start, end, cause_of(Root(root, cause), certainty, because), open_, powered)
 
     # -- what is known of its site
 
-    def _power(self, agent: str) -> str:
-        return f"power:{self._topology.site_of(agent)}"
+    def _power(self, agent: str) -> Ref:
+        return elements.power(self._topology.site_of(agent))
 
     def _next_look_within(self, agent: str) -> int:
         """Within how long after a look the next one comes."""

@@ -14,23 +14,19 @@ from urllib.parse import urlsplit
 import msgspec
 
 from inventory.model.entities import Check, Device, Inventory, Site
+from inventory.protocol import kinds
 
 Where = Literal["machine", "network", "router", "inside", "unknown"]
-OWN_MACHINE: Final = frozenset({"host", "job", "drill", "backup"})  # kinds that look at the agent's own machine
-ADDRESSED: Final = ("host", "server", "smtp_host", "imap_host")  # parameters that may hold the target's address
 GATEWAY: Final = "gateway"  # the key of a check of the site's own router, where no fact tells its address
 HUB_ITSELF: Final = "hub"  # throughput's word for the collector
 
 
 class TargetLocation(msgspec.Struct, frozen=True):
-    """``where``: on the agent's own machine, the network as a whole, a site's router, inside a site, or unknown.
+    """Where the target of a check stands."""
 
-    ``what``: the device's id or the address; "" for none.
-    """
-
-    where: Where
+    where: Where  # on the agent's own machine, the network as a whole, a site's router, inside a site, or unknown
     site: str = ""
-    what: str = ""
+    what: str = ""  # the device's id or the address; "" for none
     device: str = ""
 
 
@@ -39,10 +35,10 @@ UNKNOWN_LOCATION: Final = TargetLocation("unknown")
 
 def target(check: Check) -> str:
     """The address that the check looks at, "" if it has none."""
-    url = check.params.get("url")
-    if isinstance(url, str):
-        return HUB_ITSELF if url == HUB_ITSELF else (_host_of(url) or "")
-    return next((value for name in ADDRESSED if isinstance(value := check.params.get(name), str) and value), "")
+    for name in kinds.of(check.kind).addressed_by:
+        if isinstance(value := check.params.get(name), str) and value:
+            return _host_of(value) or "" if "://" in value else value
+    return ""
 
 
 def _host_of(url: str) -> str | None:
@@ -74,9 +70,10 @@ class Locator:
 
     def locate(self, check: Check, vantage: str) -> TargetLocation:
         """``vantage``: the site of the agent that looks."""
-        if check.kind in OWN_MACHINE:
+        kind = kinds.of(check.kind)
+        if kind.on_own_machine:
             return TargetLocation("machine", vantage)
-        if check.kind == "lan":
+        if kind.looks_at == "network":
             return TargetLocation("network", vantage)
         address = target(check)
         if not address:

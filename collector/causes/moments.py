@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from alerts.incident.problem import Cause
-from collector.causes import elements
 from collector.causes.evidence import Proofs
 from collector.causes.lives import AgentGaps, Gap
 from collector.causes.topology import Topology
 from collector.ledger.steps import Span
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import DOWN
 
 
@@ -64,19 +64,19 @@ class PastMoment:
     def is_brief(self, uid: str) -> bool:
         return self._brief and uid == self._uid
 
-    def known_fault(self, element: str) -> Cause | None:
+    def known_fault(self, element: Ref) -> Cause | None:
         """That a site was without power, as the life of its agent tells."""
-        if elements.kind_of(element) != "power":
+        if element.kind != "power":
             return None
-        for gap in self._gaps_of(elements.ident_of(element)):
-            if gap.cause.root == element and not gap.open:
+        for gap in self._gaps_of(element.id):
+            if gap.cause.ref == element and not gap.open:
                 return gap.cause
         return None
 
-    def is_alive(self, element: str) -> bool:
-        if elements.kind_of(element) != "power":
+    def is_alive(self, element: Ref) -> bool:
+        if element.kind != "power":
             return False
-        return any(gap.powered for gap in self._gaps_of(elements.ident_of(element)))
+        return any(gap.powered for gap in self._gaps_of(element.id))
 
     def _gaps_of(self, site: str) -> Iterable[Gap]:
         for agent in self._source.topology.agents_at(site):

@@ -13,44 +13,34 @@ import msgspec
 from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
-from collector.causes.explain import SEEN_WORKING, Explanation, Solver
+from collector.causes.elements import Root
+from collector.causes.explain import SEEN_WORKING, Explanation, Solver, cause_of
 from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
 from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
+from inventory.protocol.refs import Ref
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, CheckStatus
 
 MISSED: Final = 3  # pushes missed until an agent counts as silent
 MANY: Final = 3  # agents silent at once, and
 SHARE: Final = 0.5  # this share of all, are not so many faults of their own
 
 
-class PublishedStatus(msgspec.Struct, frozen=True):
-    """A check as it is published. ``state``: now (unknown once its hold is over), ``last``: of its last look, made
-    ``at``. ``since``: since when it is in that state, ``first``: the first look that found it so. All ms."""
-
-    state: int
-    since: int
-    first: int
-    at: int
-    last: int
-
-
 class AgentContact(msgspec.Struct, frozen=True):
-    """An agent as it is published: when it was last ``heard``, when it ``stopped`` cleanly (None: it runs)."""
+    """An agent as it is published."""
 
-    heard: int
-    stopped: int | None = None
+    heard: int  # when it last was
+    stopped: int | None = None  # when it stopped cleanly; None: it runs
 
 
 class PresentView(msgspec.Struct, frozen=True, kw_only=True):
-    """The moment ``now``. ``seen`` and ``contact`` give None for what was never heard of. ``started``: the collector's
-    own start; ``push_every``: ms between an agent's pushes."""
+    """What is published at one moment."""
 
-    seen: Callable[[str], PublishedStatus | None]
-    contact: Callable[[str], AgentContact | None]
+    status: Callable[[str], CheckStatus | None]  # of a check, by uid; None: never looked at
+    contact: Callable[[str], AgentContact | None]  # with an agent; None: never heard of
     now: int
-    started: int = 0
-    push_every: int = 30_000
+    started: int = 0  # when the collector itself began to listen
+    push_every: int = 30_000  # ms between an agent's pushes
 
     @property
     def patience(self) -> int:
@@ -58,10 +48,10 @@ class PresentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresentCause(msgspec.Struct, frozen=True):
-    """``pending``: something on the way was not looked at since; it is worth waiting for, a bounded time."""
+    """A cause as of this moment."""
 
     cause: Cause
-    pending: bool = False
+    pending: bool = False  # something on the way was not looked at since; it is worth waiting for, a bounded time
 
 
 class _PublishedStates:
@@ -70,20 +60,20 @@ class _PublishedStates:
     def __init__(self, topology: Topology, view: PresentView) -> None:
         self._topology = topology
         self._view = view
-        self._seen: dict[str, PublishedStatus | None] = {}
+        self._statuses: dict[str, CheckStatus | None] = {}
 
-    def seen(self, uid: str) -> PublishedStatus | None:
-        if uid not in self._seen:
-            self._seen[uid] = self._view.seen(uid)
-        return self._seen[uid]
+    def status(self, uid: str) -> CheckStatus | None:
+        if uid not in self._statuses:
+            self._statuses[uid] = self._view.status(uid)
+        return self._statuses[uid]
 
     def state(self, uid: str) -> int | None:
-        status = self.seen(uid)
+        status = self.status(uid)
         return None if status is None or status.state == UNKNOWN else status.state
 
     def onset(self, uid: str) -> int:
-        status = self.seen(uid)
-        return status.first if status is not None else 0
+        status = self.status(uid)
+        return status.first_look if status is not None else 0
 
     def down_near(self, uid: str, within: int) -> bool:
         return False  # what was is not asked: what is now decides
@@ -98,25 +88,25 @@ class _PublishedStates:
             return None
         return contact
 
-    def known_fault(self, element: str) -> Cause | None:
+    def known_fault(self, element: Ref) -> Cause | None:
         """On battery, then silent: probably without power."""
-        if elements.kind_of(element) != "power":
+        if element.kind != "power":
             return None
-        site = elements.ident_of(element)
+        site = element.id
         for agent in self._topology.agents_at(site):
             contact = self.silent_contact(agent)
             if contact is None or contact.stopped is not None:
                 continue
             for uid in self._topology.power_checks(site):
-                status, check = self.seen(uid), self._topology.check(uid)
-                if status is None or check is None or check.agent != agent or status.last not in (DEGRADED, DOWN):
+                status, check = self.status(uid), self._topology.check(uid)
+                if status is None or check is None or check.agent != agent or status.last_state not in (DEGRADED, DOWN):
                     continue
-                if status.at >= contact.heard - check.hold - self._view.push_every:
-                    because = (words.battery_before(uid, status.at), words.silent(agent, contact.heard))
-                    return Cause(root=element, cause=POWER, certainty="provisional", because=because)
+                if status.last_look >= contact.heard - check.hold - self._view.push_every:
+                    because = (words.battery_before(uid, status.last_look), words.silent(agent, contact.heard))
+                    return cause_of(Root(element, POWER), "provisional", because)
         return None
 
-    def is_alive(self, element: str) -> bool:
+    def is_alive(self, element: Ref) -> bool:
         return False
 
 
@@ -127,7 +117,7 @@ class PresentCauses(Solver):
         self.view = view
         self._published = _PublishedStates(topology, view)
         super().__init__(topology, self._published)
-        self._proofs: dict[str, tuple[tuple[int, int, str], ...]] = {}
+        self._proofs: dict[Ref, tuple[tuple[int, int, str], ...]] = {}
         self._mass: tuple[int, int] | None = None
 
     # -- checks
@@ -137,10 +127,8 @@ class PresentCauses(Solver):
         check = self.topology.check(uid)
         finding = self.explain(uid) if check is not None else None
         if finding is None:
-            root = elements.service(uid)
-            return PresentCause(
-                Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.no_evidence(uid, ""))
-            )
+            root = Root(elements.service(uid), NOT_KNOWN)
+            return PresentCause(cause_of(root, "provisional", words.no_evidence(uid, "")))
         path = self.topology.path(uid)
         left = self.suspects(path)
         if finding.decided:  # what is only probable may yet be ruled out by a look that is about to be made
@@ -148,29 +136,29 @@ class PresentCauses(Solver):
         return PresentCause(self._fallback(path, finding), self._evidence_pending(path, left))
 
     def when(self, uid: str) -> Interval:
-        status = self._published.seen(uid)
-        return (status.first, status.at) if status is not None else (self.view.now, self.view.now)
+        status = self._published.status(uid)
+        return (status.first_look, status.last_look) if status is not None else (self.view.now, self.view.now)
 
-    def _prover(self, element: str, when: Interval) -> str | None:
+    def _prover(self, element: Ref, when: Interval) -> str | None:
         if element not in self._proofs:
             self._proofs[element] = tuple(self._proofs_of(element))
         first, last = when
         return next((uid for start, end, uid in self._proofs[element] if end >= first and start <= last), None)
 
-    def _proofs_of(self, element: str) -> Iterable[tuple[int, int, str]]:
+    def _proofs_of(self, element: Ref) -> Iterable[tuple[int, int, str]]:
         """From when to when it is seen to work, and by which check."""
-        kind, ident = elements.kind_of(element), elements.ident_of(element)
+        kind, ident = element.kind, element.id
         if kind != "agent":
             for uid in self.topology.provers(element):
-                status = self._published.seen(uid)
-                if status is not None and status.last in SEEN_WORKING:
-                    yield status.first, status.at, uid
+                status = self._published.status(uid)
+                if status is not None and status.last_state in SEEN_WORKING:
+                    yield status.first_look, status.last_look, uid
         if kind in ("agent", "power"):
             agents = (ident,) if kind == "agent" else self.topology.agents_at(ident)
             for uid in (uid for agent in agents for uid in self.topology.heartbeat_checks(agent)):
-                status = self._published.seen(uid)
-                if status is not None and status.last != UNKNOWN:
-                    yield status.first, status.at, uid
+                status = self._published.status(uid)
+                if status is not None and status.last_state != UNKNOWN:
+                    yield status.first_look, status.last_look, uid
 
     def _fallback(self, path: CheckPath, finding: Explanation) -> Cause:
         """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
@@ -181,21 +169,21 @@ class PresentCauses(Solver):
             if (contact := self._published.silent_contact(agent)) is not None
         ]
         because = (*self._explanation(path, root, "provisional").because, *silent)
-        return Cause(root=root.root, cause=root.cause, certainty="provisional", because=because)
+        return cause_of(root, "provisional", because)
 
-    def _evidence_pending(self, path: CheckPath, left: tuple[str, ...]) -> bool:
+    def _evidence_pending(self, path: CheckPath, left: tuple[Ref, ...]) -> bool:
         """Whether a living agent is still to look at something that is left."""
         since = self.when(path.uid)[0]
         for element in left:
             if element in (path.own, path.last):
                 continue
             for uid in self.topology.provers(element):
-                status, agent = self._published.seen(uid), self.topology.path(uid).agent
+                status, agent = self._published.status(uid), self.topology.path(uid).agent
                 contact = self.view.contact(agent)
                 alive = (
                     contact is not None and contact.stopped is None and self._published.silent_contact(agent) is None
                 )
-                if uid != path.uid and alive and status is not None and status.at < since:
+                if uid != path.uid and alive and status is not None and status.last_look < since:
                     return True
         return False
 
@@ -206,23 +194,21 @@ class PresentCauses(Solver):
         contact = self.view.contact(agent)
         heard = contact.heard if contact is not None else 0
         silent = words.silent(agent, heard)
-        root = f"agent:{agent}"
+        root = elements.agent(agent)
         if contact is not None and contact.stopped is not None:
-            return PresentCause(Cause(root=root, cause=AGENT, because=(words.stopped(agent, contact.stopped),)))
+            return PresentCause(cause_of(Root(root, AGENT), "sure", (words.stopped(agent, contact.stopped),)))
         if self.view.now - self.view.started < self.view.patience and heard < self.view.started:
             because = (words.collector_started(self.view.started), silent)
-            return PresentCause(
-                Cause(root="collector:start", cause=COLLECTOR, certainty="provisional", because=because), True
-            )
+            return PresentCause(_collector_cause("start", "provisional", because), True)
         site = self.topology.site_of(agent)
-        outside = [uid for uid in self.topology.outside_checks(site) if self._published.seen(uid) is not None]
+        outside = [uid for uid in self.topology.outside_checks(site) if self._published.status(uid) is not None]
         answering = next((uid for uid in outside if self._state_after(uid, heard) in SEEN_WORKING), None)
         if answering is not None:
             if (crowd := self._mass_silence()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
-                return PresentCause(_collector_cause("collector:reach", "probable", because))
+                return PresentCause(_collector_cause("reach", "probable", because))
             outside_evidence = (words.answered(site, answering), silent)
-            return PresentCause(Cause(root=root, cause=AGENT, certainty="probable", because=outside_evidence))
+            return PresentCause(cause_of(Root(root, AGENT), "probable", outside_evidence))
         gone = next((uid for uid in outside if self._published.state(uid) == DOWN), None)
         if gone is not None:
             answer = self.cause(gone)
@@ -232,14 +218,14 @@ class PresentCauses(Solver):
         if (fact := self._published.known_fault(elements.power(site))) is not None:
             return PresentCause(fact)
         if (crowd := self._mass_silence()) is not None:
-            return PresentCause(_collector_cause("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
+            return PresentCause(_collector_cause("reach", "provisional", (words.all_silent(*crowd), silent)))
         waiting = any(self._published.silent_contact(self.topology.path(uid).agent) is None for uid in outside)
-        return PresentCause(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
+        return PresentCause(cause_of(Root(root, NOT_KNOWN), "provisional", (silent,)), waiting)
 
     def _state_after(self, uid: str, heard: int) -> int | None:
         """The state that was found later than the agent could have been heard again."""
-        status = self._published.seen(uid)
-        return status.last if status is not None and status.at > heard + self.view.push_every else None
+        status = self._published.status(uid)
+        return status.last_state if status is not None and status.last_look > heard + self.view.push_every else None
 
     def _mass_silence(self) -> tuple[int, int] | None:
         """(how many are silent, of how many), if these are too many for faults of their own."""
@@ -252,8 +238,8 @@ class PresentCauses(Solver):
         return self._mass if late >= MANY and late >= SHARE * of else None
 
 
-def _collector_cause(root: str, certainty: Certainty, because: tuple[TranslatableMessage, ...]) -> Cause:
-    return Cause(root=root, cause=COLLECTOR, certainty=certainty, because=because)
+def _collector_cause(what: str, certainty: Certainty, because: tuple[TranslatableMessage, ...]) -> Cause:
+    return cause_of(Root(elements.collector(what), COLLECTOR), certainty, because)
 
 
 def present_causes(topology: Topology, view: PresentView) -> PresentCauses:

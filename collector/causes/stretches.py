@@ -12,15 +12,14 @@ from inventory.protocol.states import UNKNOWN, UP
 
 
 class UnhealthyStretch(msgspec.Struct, frozen=True):
-    """One state that goes on: a span, or (``span`` None) time without one. ``last`` and ``first``: of an unknown
-    stretch the looks on both sides of it, None where there is none."""
+    """One state that goes on."""
 
     start: int
     end: int
     state: int
-    span: Span | None = None
-    last: int | None = None
-    first: int | None = None
+    span: Span | None = None  # None: time without one
+    last: int | None = None  # of an unknown stretch, the look before it
+    first: int | None = None  # and the one after it
 
 
 class CausePart(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ from collector.causes import elements
 from collector.causes.elements import Root
 from collector.causes.locate import GATEWAY, Locator, TargetLocation
 from inventory.model.entities import Check, Inventory, Link
+from inventory.protocol import kinds
+from inventory.protocol.refs import Ref
 
 PROVERS = 6  # checks asked about one element: more only cost time
 WITNESSES = 6  # sites whose lines tell whether a hub as a whole is reached
@@ -20,23 +22,19 @@ MAX_HOLD_RATIO = 3  # a check proves an element only if its hold is at most so m
 
 
 class CheckPath(msgspec.Struct, frozen=True, kw_only=True):
-    """``on``: what has to work for the check to be up, from the looker outward. ``maybe``: what may lie on the way.
-
-    ``own``: the element that the check is about and names when it is down. ``last``: what is left to blame when all
-    on the way is proven by others. ``vantage`` and ``target``: sites; target is "" where it is not known.
-    """
+    """The way of a check from its agent to its target."""
 
     uid: str
     agent: str
-    vantage: str
-    target: str
-    on: tuple[str, ...]
-    maybe: tuple[str, ...] = ()
-    own: str
-    last: str
-    host: str = ""
-    device: str = ""
-    link: str = ""
+    vantage: str  # the agent's site
+    target: str  # the site where the target stands, "" where it is not known
+    on: tuple[Ref, ...]  # what has to work for the check to be up, from the looker outward
+    maybe: tuple[Ref, ...] = ()  # what may lie on the way
+    own: Ref  # the element that the check is about and names when it is down
+    last: Ref  # what is left to blame when all on the way is proven by others
+    host: Ref | None = None  # the machine with an address that it looks at
+    device: str = ""  # the inventory's, that it looks at
+    link: str = ""  # the circuit that it is about
 
 
 class Topology:
@@ -49,12 +47,13 @@ class Topology:
         self._locator = Locator(inventory)
         self._paths: dict[str, CheckPath] = {}
         self._near: dict[str, tuple[str, ...]] = {}
-        self._provers: dict[str, tuple[str, ...]] = {}
+        self._provers: dict[Ref, tuple[str, ...]] = {}
+        self._heartbeats: dict[str, tuple[str, ...]] = {}
         self._by_agent: dict[str, list[str]] = {}
         self._by_site: dict[str, list[str]] = {}
         self._agents_at: dict[str, list[str]] = {}
-        self._hosts: dict[str, Root] = {}
-        self._housed: dict[str, list[str]] | None = None
+        self._hosts: dict[Ref, Root] = {}
+        self._housed: dict[Ref, list[str]] | None = None
         self._related: dict[str, tuple[str, ...]] = {}
         for agent in inventory.agents.values():
             self._agents_at.setdefault(agent.site, []).append(agent.id)
@@ -93,7 +92,12 @@ class Topology:
         start = (elements.agent(check.agent), elements.power(vantage))
 
         def build(
-            target: str, between: Iterable[str], own: str, maybe: tuple[str, ...] = (), host: str = "", link: str = ""
+            target: str,
+            between: Iterable[Ref],
+            own: Ref,
+            maybe: tuple[Ref, ...] = (),
+            host: Ref | None = None,
+            link: str = "",
         ) -> CheckPath:
             on = tuple(dict.fromkeys((*start, *between, own)))
             return CheckPath(
@@ -110,7 +114,7 @@ class Topology:
                 link=link,
             )
 
-        if check.kind == "power":
+        if check.kind in kinds.about("power"):
             return build(vantage, (), elements.feed(check.uid))
         if check.link:
             return self._link_path(check, vantage, place, build)
@@ -128,12 +132,12 @@ class Topology:
             return build(place.site, between, own)
         host = elements.host(place.site, place.what)
         between = (*between, *((elements.switch(place.site),) if place.site != vantage else ()), host)
-        return build(place.site, between, host if check.kind == "icmp" else last, host=host)
+        return build(place.site, between, host if check.kind in kinds.about("host") else last, host=host)
 
     @staticmethod
     def _is_ping(check: Check) -> bool:
         """Whether nothing but the router itself has to answer."""
-        return check.kind == "icmp" or check.key == GATEWAY
+        return check.kind in kinds.about("host") or check.key == GATEWAY
 
     def _link_path(
         self, check: Check, vantage: str, place: TargetLocation, build: Callable[..., CheckPath]
@@ -153,7 +157,7 @@ class Topology:
             )
         return build(far, between, elements.wan(check.link), link=check.link)
 
-    def between(self, vantage: str, target: str, link: str = "") -> tuple[str, ...]:
+    def between(self, vantage: str, target: str, link: str = "") -> tuple[Ref, ...]:
         """What lies between a looker at one site and the router of another; ``link``: the circuit that it takes."""
         if vantage == target:
             return (elements.switch(vantage),)
@@ -165,7 +169,7 @@ class Topology:
         hops += [*self._circuits_of(target, link), elements.gateway(target), elements.power(target)]
         return tuple(hops)
 
-    def _circuits_of(self, site: str, link: str) -> tuple[str, ...]:
+    def _circuits_of(self, site: str, link: str) -> tuple[Ref, ...]:
         """The circuits of a site as one element; none for the hub, where they all end."""
         definition = self.inventory.sites.get(site)
         if definition is None or site == self.hub:
@@ -178,41 +182,41 @@ class Topology:
 
     # -- roots
 
-    def root(self, element: str) -> Root:
+    def root(self, element: Ref) -> Root:
         """What an element is told under."""
-        kind, ident = elements.kind_of(element), elements.ident_of(element)
+        kind, ident = element.kind, element.id
         cause = elements.CAUSE_OF[kind]
         if kind in elements.LAN_PARTS:
-            return Root(f"lan:{ident}", cause)
+            return Root(elements.lan(ident), cause)
         if kind == "wans":
-            return Root(f"wan:{self.inventory.sites[ident].links[0]}", cause)
+            return Root(elements.wan(self.inventory.sites[ident].links[0]), cause)
         if kind == "feed":
-            return Root(f"power:{self.path(ident).vantage}", cause)
+            return Root(elements.power(self.path(ident).vantage), cause)
         if kind == "host":
             return self._host_root(element)
         return Root(element, cause)
 
-    def _host_root(self, element: str) -> Root:
+    def _host_root(self, element: Ref) -> Root:
         """A device of the inventory; else the first check of those that share the address stands for it."""
         root = self._hosts.get(element)
         if root is None:
-            what = elements.ident_of(element).partition("/")[2]
+            _, what = elements.host_parts(element)
             cause = elements.CAUSE_OF["host"]
             if what in self.inventory.devices:
-                root = Root(f"device:{what}", cause)
+                root = Root(elements.device(what), cause)
             else:
                 sharing = self._checks_of_host(element)
                 root = Root(elements.service(min(sharing)), cause) if sharing else Root(element, cause)
             self._hosts[element] = root
         return root
 
-    def _checks_of_host(self, element: str) -> list[str]:
+    def _checks_of_host(self, element: Ref) -> list[str]:
         """The checks that look at one host. A hub also houses what other sites' checks are about."""
-        site = elements.ident_of(element).partition("/")[0]
+        site, _ = elements.host_parts(element)
         if site != self.hub:
             return [uid for uid in self.checks_near(site) if self.path(uid).host == element]
         if self._housed is None:
-            housed: dict[str, list[str]] = {}
+            housed: dict[Ref, list[str]] = {}
             for agent in self.agents_at(site):
                 for uid in self.checks_of(agent):
                     if host := self.path(uid).host:
@@ -251,21 +255,20 @@ class Topology:
 
         Not by power checks: into their ledger ingest writes what a boot tells, which nobody looked at.
         """
-        key = f"looks:{agent}"
-        if key not in self._provers:
+        if agent not in self._heartbeats:
             checks, site = self.inventory.checks, self.site_of(agent)
-            looking = [uid for uid in self._by_agent.get(agent, ()) if checks[uid].kind != "power"]
-            self._provers[key] = self._quickest([uid for uid in looking if checks[uid].site == site] or looking)
-        return self._provers[key]
+            looking = [uid for uid in self._by_agent.get(agent, ()) if checks[uid].kind not in kinds.about("power")]
+            self._heartbeats[agent] = self._quickest([uid for uid in looking if checks[uid].site == site] or looking)
+        return self._heartbeats[agent]
 
     def checks_of(self, agent: str) -> tuple[str, ...]:
         return tuple(self._by_agent.get(agent, ()))
 
-    def provers(self, element: str) -> tuple[str, ...]:
+    def provers(self, element: Ref) -> tuple[str, ...]:
         """The checks that prove the element when they are up; quick ones only, those that name it first."""
         provers = self._provers.get(element)
         if provers is None:
-            kind = elements.kind_of(element)
+            kind = element.kind
             if kind == "edge":
                 provers = tuple(uid for site in self._witness_sites for uid in self.site_link_checks(site))
             else:
@@ -274,7 +277,7 @@ class Topology:
             self._provers[element] = provers
         return provers
 
-    def namers(self, element: str) -> tuple[str, ...]:
+    def namers(self, element: Ref) -> tuple[str, ...]:
         """The checks that are about the element."""
         return tuple(uid for uid in self.provers(element) if self.path(uid).own == element)
 
@@ -284,8 +287,9 @@ class Topology:
         return tuple(uid for uid in self.provers(elements.power(site)) if self.path(uid).agent not in own)
 
     def power_checks(self, site: str) -> tuple[str, ...]:
-        checks = self.inventory.checks
-        return tuple(uid for uid in self.checks_near(site) if checks[uid].kind == "power" and checks[uid].site == site)
+        checks, about_power = self.inventory.checks, kinds.about("power")
+        here = (uid for uid in self.checks_near(site) if checks[uid].site == site)
+        return tuple(uid for uid in here if checks[uid].kind in about_power)
 
     def ups_of(self, uid: str) -> str:
         """The UPS (a device's id, or "") that a power check asks."""
@@ -304,32 +308,32 @@ class Topology:
             related = self._related[uid] = tuple(uids)
         return related
 
-    def _proves(self, uid: str, element: str) -> bool:
+    def _proves(self, uid: str, element: Ref) -> bool:
         on = self.path(uid).on
         if element in on:
             return True
-        if elements.kind_of(element) != "wans":
+        if element.kind != "wans":
             return False
-        links = self.inventory.sites[elements.ident_of(element)].links
+        links = self.inventory.sites[element.id].links
         return any(elements.wan(link) in on for link in links)
 
-    def _site_of(self, element: str) -> str:
-        kind, ident = elements.kind_of(element), elements.ident_of(element)
+    def _site_of(self, element: Ref) -> str:
+        kind, ident = element.kind, element.id
         if kind == "wan":
             return self.inventory.links[ident].site
         if kind == "agent":
             return self.site_of(ident)
         if kind in ("service", "feed"):
             return self.path(ident).vantage
-        return ident.partition("/")[0]
+        return elements.host_parts(element)[0] if kind == "host" else ident
 
-    def _quickest(self, uids: Iterable[str], element: str = "") -> tuple[str, ...]:
+    def _quickest(self, uids: Iterable[str], element: Ref | None = None) -> tuple[str, ...]:
         """The quickest to see a change, those of other agents not crowded out by the many of one."""
         checks = self.inventory.checks
         ordered = sorted(uids, key=lambda uid: (self.path(uid).own != element, checks[uid].hold, uid))
         quickest = min((checks[uid].hold for uid in ordered), default=0)
         quick = [uid for uid in ordered if checks[uid].hold <= MAX_HOLD_RATIO * quickest]
-        own = elements.ident_of(element).partition("/")[0] if elements.kind_of(element) in ("power", "gateway") else ""
+        own = element.id if element is not None and element.kind in ("power", "gateway") else ""
         there = [uid for uid in quick if not own or self.path(uid).vantage == own]
         elsewhere = [uid for uid in quick if own and self.path(uid).vantage != own]
         return (*there[:PROVERS], *elsewhere[:PROVERS])

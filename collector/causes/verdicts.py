@@ -14,8 +14,9 @@ import msgspec
 
 from alerts.incident.problem import Cause
 from collector.causes import elements, words
+from collector.causes.elements import Root
 from collector.causes.evidence import CauseEvidence, Proofs
-from collector.causes.explain import Explanation, Solver, explanation_of
+from collector.causes.explain import Explanation, Solver, cause_of, explanation_of
 from collector.causes.lives import AgentGaps, Gap
 from collector.causes.moments import PastMoment
 from collector.causes.stretches import (
@@ -29,7 +30,7 @@ from collector.causes.stretches import (
 from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
-from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.states import DOWN, UNKNOWN
 
 BRIEF_INTERVALS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
@@ -111,9 +112,7 @@ class CauseAnalysis:
 
     def _decide(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
         if self.topology.check(uid) is None:
-            cause = Cause(
-                root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.no_evidence(uid, "")
-            )
+            cause = cause_of(Root(elements.service(uid), NOT_KNOWN), "probable", words.no_evidence(uid, ""))
             return [CauseVerdict(stretch.start, stretch.end, stretch.state, cause)]
         path = self.topology.path(uid)
         parts = self._decide_unknown(path, stretch) if stretch.state == UNKNOWN else self._decide_seen(path, stretch)
@@ -169,7 +168,7 @@ class CauseAnalysis:
         check = self.topology.check(path.uid)
         brief = check is not None and span.end - span.start < BRIEF_INTERVALS * check.interval + check.timeout
         moment = PastMoment(self, low, high, error, path.uid, span, brief)
-        if elements.kind_of(path.own) == "feed":  # down by a boot's account, although nobody looked
+        if path.own.kind == "feed":  # down by a boot's account, although nobody looked
             gap = self.agent_gaps.gap_at(path.agent, low, high, exact=True)
             if gap is not None and not gap.open:
                 return explanation_of(gap.cause)
@@ -202,7 +201,7 @@ class CauseAnalysis:
             return Explanation(root, "provisional", because)
         if guess is not None and {one.cause for one in guess.roots} == {root.cause}:
             return Explanation(root, "sure", because)  # which of these, nothing tells; but the cause is the same
-        return Explanation(elements.Root(root.root, NOT_KNOWN), "probable", because)
+        return Explanation(Root(root.ref, NOT_KNOWN), "probable", because)
 
     def _evidence_pending(self, path: CheckPath, until: int) -> bool:
         """Whether an agent at either end may still say something of the time before."""
@@ -234,7 +233,7 @@ class CauseAnalysis:
         reason = stretch.span.reason if stretch.span is not None else ""
         own = self.topology.root(path.own)
         finding = Explanation(
-            elements.Root(own.root, NOT_KNOWN),
+            Root(own.ref, NOT_KNOWN),
             "provisional" if self._evidence_pending(path, stretch.end) else "probable",
             words.no_evidence(path.uid, reason),
         )
@@ -249,9 +248,7 @@ class CauseAnalysis:
             down_stretches = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
             if down_stretches:
                 last = self.stretch_verdicts(uid, down_stretches[-1])[-1].cause
-                return Explanation(
-                    elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because)
-                )
+                return Explanation(Root(last.ref, last.cause), "provisional", (*gap.cause.because, *last.because))
         return explanation_of(gap.cause)
 
 
@@ -261,12 +258,12 @@ def _surer(one: Cause, other: Cause) -> Cause:
     return other if weight[other.certainty] > weight[one.certainty] else one
 
 
-def goal_cause(analysis: CauseAnalysis) -> Callable[[str, Span], str]:
+def goal_cause(analysis: CauseAnalysis) -> Callable[[str, Span], CauseKind]:
     """What goals ask (collector.goals.evaluate.GoalEvidence.cause): the cause of most of a span's time; of a tie, not
     known."""
 
-    def cause(uid: str, span: Span) -> str:
-        spent: dict[str, int] = {}
+    def cause(uid: str, span: Span) -> CauseKind:
+        spent: dict[CauseKind, int] = {}
         for one in analysis.verdicts(uid, (span.start, span.end)):
             spent[one.cause.cause] = spent.get(one.cause.cause, 0) + one.end - one.start
         most = max(spent.values(), default=0)

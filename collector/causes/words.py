@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from alerts.incident.message import TranslatableMessage, message
-from collector.causes import elements
 from collector.causes.elements import Root
 from inventory.protocol.causes import LAN, POWER, SERVICE, WAN
 
@@ -30,7 +29,7 @@ def evidence_messages(
 
 def _down(topology: "Topology", uid: str) -> TranslatableMessage:
     path = topology.path(uid)
-    kind = elements.kind_of(path.own)
+    kind = path.own.kind
     if kind == "wan" and path.vantage == topology.inventory.links[path.link].site:
         return message("Over {link} the hub does not answer as it should to {site}", link=path.link, site=path.vantage)
     if kind == "wan":
@@ -49,14 +48,14 @@ def _down(topology: "Topology", uid: str) -> TranslatableMessage:
 
 
 def _works(topology: "Topology", root: Root, uid: str) -> TranslatableMessage | None:
-    ident = root.root.partition(":")[2]
+    ident = root.ref.id
     if root.cause == LAN:
         return message("The network of {site} works: {check} is up", site=ident, check=uid)
     if root.cause == WAN:
         return message("{link} works: {check} is up", link=ident, check=uid)
     if root.cause == POWER:
         return message("{site} has power: {check} is answered or looks", site=ident, check=uid)
-    if root.cause == SERVICE and root.root.startswith("device:"):
+    if root.cause == SERVICE and root.ref.kind == "device":
         return message("{device} works: {check} is up", device=ident, check=uid)
     return None
 
@@ -109,8 +108,8 @@ def undecided(path: "CheckPath", roots: Sequence[Root]) -> tuple[TranslatableMes
 
 
 def _possible(root: Root) -> TranslatableMessage:
-    kind, _, ident = root.root.partition(":")
-    match kind:
+    ident = root.ref.id
+    match root.ref.kind:
         case "lan":
             return message("It may be the network of {site}", site=ident)
         case "wan":

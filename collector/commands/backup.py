@@ -1,20 +1,16 @@
 """Backup and restore: one file with the store and the CA, so that one file is all that a new machine needs."""
 
-import contextlib
 import fcntl
 import os
 import shutil
 from pathlib import Path
 
-import apsw
-
 from collector.config import CollectorConfig, CommandFailed
 from collector.ingest import recovery
 from collector.keys import files, pki
-from collector.store.database import StoreError, connect
+from collector.store.errors import StoreError
+from collector.store.opening import copy_store, take_files
 from inventory.base.files import sync
-
-PAGES = 2_000  # copied at once; between two steps a running collector commits
 
 
 def backup(config: CollectorConfig, file: Path) -> int:
@@ -27,15 +23,15 @@ def backup(config: CollectorConfig, file: Path) -> int:
     try:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        _copy(config.database, part)
-        _add_keys(config, part)
+        keys = (config.keys / "ca.key", config.keys / "ca.pem")
+        copy_store(config.database, part, {key.name: key.read_bytes() for key in keys})
         sync(part)
         part.rename(file)
         sync(file.parent)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be written: {error.strerror}") from None
-    except apsw.Error as error:
-        raise CommandFailed(f"the backup failed: {error}") from None
+    except StoreError as error:
+        raise CommandFailed(str(error)) from None
     finally:
         part.unlink(missing_ok=True)
     return file.stat().st_size
@@ -61,7 +57,7 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
     try:
         shutil.copyfile(file, fresh)
         fresh.chmod(0o600)
-        keys = _extract_keys(fresh)
+        copied = take_files(fresh) or {}
         incarnation = recovery.mark_restored(fresh)
         sync(fresh)
         if config.database.exists():
@@ -71,12 +67,13 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
             raise CommandFailed(f"{fresh} is still in use")
         fresh.rename(config.database)
         sync(config.state_dir)
-        if keys is not None and not config.keys.exists():
-            files.install(config.keys, pki.CertificateAuthority(*keys))
+        key, certificate = copied.get("ca.key"), copied.get("ca.pem")
+        if key is not None and certificate is not None and not config.keys.exists():
+            files.install(config.keys, pki.CertificateAuthority(key, certificate))
             done.append("The CA came with it: agents go on as before.")
-        elif keys is not None and (config.keys / "ca.pem").read_bytes() != keys[1]:
+        elif certificate is not None and (config.keys / "ca.pem").read_bytes() != certificate:
             done.append(f"{config.keys} holds another CA than the copy: agents enrolled with that one are strangers.")
-    except (apsw.Error, StoreError, ValueError) as error:
+    except (StoreError, ValueError) as error:
         raise CommandFailed(f"{file} cannot be restored: {error}") from None
     except OSError as error:
         raise CommandFailed(f"{file} cannot be restored: {error.strerror}") from None
@@ -85,43 +82,6 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
             Path(f"{fresh}{ending}").unlink(missing_ok=True)
     done.append(f"Restored as incarnation {incarnation}. Agents will send again what came after the copy was made.")
     return done
-
-
-def _copy(source: Path, target: Path) -> None:
-    with (
-        contextlib.closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)) as old,
-        contextlib.closing(apsw.Connection(str(target))) as new,
-    ):
-        old.set_busy_timeout(10_000)
-        # one read transaction over all steps: the copy is of one moment although the collector commits
-        old.execute("BEGIN")
-        old.execute("SELECT count(*) FROM incarnations").get  # noqa: B018  # begins the read
-        with new.backup("main", old, "main") as work:
-            while not work.done:
-                work.step(PAGES)
-        new.execute("PRAGMA journal_mode = DELETE")
-
-
-def _add_keys(config: CollectorConfig, part: Path) -> None:
-    key, certificate = config.keys / "ca.key", config.keys / "ca.pem"
-    with contextlib.closing(apsw.Connection(str(part))) as db:
-        db.execute("CREATE TABLE kept_files (name TEXT PRIMARY KEY, content BLOB NOT NULL)")
-        for file in (key, certificate):
-            db.execute("INSERT INTO kept_files VALUES (?, ?)", (file.name, file.read_bytes()))
-
-
-def _extract_keys(fresh: Path) -> tuple[bytes, bytes] | None:
-    """The CA out of a copy: it has no place in the store itself."""
-    with contextlib.closing(connect(fresh, apsw.SQLITE_OPEN_READWRITE)) as db:
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'incarnations'").get:
-            raise ValueError("it is not a copy of a collector's store")
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept_files'").get:
-            return None
-        files = {str(name): content for name, content in db.execute("SELECT name, content FROM kept_files")}
-        db.execute("DROP TABLE kept_files")
-        db.execute("VACUUM")
-    key, certificate = files.get("ca.key"), files.get("ca.pem")
-    return (key, certificate) if isinstance(key, bytes) and isinstance(certificate, bytes) else None
 
 
 def _move_aside(database: Path) -> Path:

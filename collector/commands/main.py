@@ -10,8 +10,9 @@ from pathlib import Path
 
 from collector import config as configs
 from collector.config import CollectorConfig, CommandFailed
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from inventory.base.problems import Invalid
+from inventory.base.version import VERSION
 
 OK, FAILED = 0, 1
 # what comes in malformed is counted and answered with 400; a line for each would fill the disk
@@ -134,6 +135,7 @@ def _print(lines: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="haidang-collector", description="Hải Đăng's collector.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, default=configs.DEFAULT, metavar="FILE", help=f"({configs.DEFAULT})")

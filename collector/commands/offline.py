@@ -21,9 +21,11 @@ from collector.ingest.plans import Plans
 from collector.keys import files
 from collector.ledger.figures import Figure
 from collector.ledger.windows import Window, midnight, window_at
-from collector.queries import exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
-from collector.store.database import Database
+from collector.queries import availability, exclusions
+from collector.queries import goals as goal_queries
+from collector.queries.reader import CheckEntry, LedgerReader
+from collector.store.interfaces.store import Store
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from inventory.build import load
@@ -40,15 +42,15 @@ class FileInventory(msgspec.Struct):
 
 
 @asynccontextmanager
-async def open_store(config: CollectorConfig) -> AsyncIterator[Database]:
+async def existing_store(config: CollectorConfig) -> AsyncIterator[Store]:
     """The store, when there is one."""
     if not config.database.exists():
         raise CommandFailed(f"there is no store at {config.database} yet: start the collector once, or see --config")
-    database = Database.open(config.database)
+    store = open_store(config.database)
     try:
-        yield database
+        yield store
     finally:
-        await database.close()
+        await store.close()
 
 
 async def make_code(config: CollectorConfig, agent: str, who: str) -> str:
@@ -58,16 +60,16 @@ async def make_code(config: CollectorConfig, agent: str, who: str) -> str:
         raise CommandFailed(f"the inventory has no agent {agent!r}; it has: {', '.join(agents) or 'none'}")
     if agents[agent].revoked:
         raise CommandFailed(f"the inventory says that {agent} is revoked; take revoked: true out first")
-    async with open_store(config) as database:
-        return await _registry(config, database).make_code(agent, who)
+    async with existing_store(config) as store:
+        return await _registry(config, store).make_code(agent, who)
 
 
 async def revoke(config: CollectorConfig, agent: str, who: str, reason: str) -> bool:
     """Void an agent's certificates; whether the inventory marks it revoked as well."""
     inventory, _ = load.load_with_problems(config.inventory)  # even a broken inventory must not stand in the way
     agents = inventory.agents if inventory is not None else {}
-    async with open_store(config) as database:
-        registry = _registry(config, database)
+    async with existing_store(config) as store:
+        registry = _registry(config, store)
         if agent not in agents and agent not in await registry.certificates():
             raise CommandFailed(f"nobody knows an agent {agent!r}")
         await registry.revoke(agent, who, reason)
@@ -76,33 +78,33 @@ async def revoke(config: CollectorConfig, agent: str, who: str, reason: str) -> 
 
 async def goals(config: CollectorConfig, day: str) -> list[str]:
     """A line a goal and window."""
-    async with open_store(config) as database:
-        reader = await _reader(config, database)
+    async with existing_store(config) as store:
+        reader = await _reader(config, store)
         at = None
         if day:
             try:
                 at = midnight(date.fromisoformat(day), reader.inventory.province.zone) + 86_400_000 - 1
             except ValueError:
                 raise CommandFailed(f"{day!r} is not a day; write it like 2026-10-31") from None
-        evaluations = await reader.evaluations(at)
+        evaluated = await goal_queries.evaluations(reader, at)
     lines = [f"{'goal':12} {'window':12} {'objective':>9} {'best':>9} {'proven':>9} {'possible':>9}  verdict"]
-    for one in evaluations:
+    for one in evaluated:
         figures = "".join(f" {percent(value):>9}" for value in (one.objective, one.best, one.lower, one.upper))
         lines.append(f"{one.goal:12} {one.window.name:12}{figures}  {one.sentence()}")
-    return lines if evaluations else ["The inventory has no goals."]
+    return lines if evaluated else ["The inventory has no goals."]
 
 
 async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str) -> list[str]:
     """Availability of every check over a calendar month, by agency."""
-    async with open_store(config) as database:
-        reader = await _reader(config, database)
+    async with existing_store(config) as store:
+        reader = await _reader(config, store)
         if agency and agency not in reader.inventory.agencies:
             raise CommandFailed(f"the inventory has no agency {agency!r}")
         window = _month(month, reader)
         chosen = [
             one for one in reader.all_checks() if one.check is not None and (not agency or one.check.agency == agency)
         ]
-        figures = await reader.figures(chosen, [(window.start, window.end)]) if chosen else {}
+        figures = await availability.figures(reader, chosen, [(window.start, window.end)])
     table = [(one, figures[one.uid][0]) for one in chosen if figures[one.uid][0].total]
     return _as_csv(table, window) if csv else _as_text(table, window, reader.inventory)
 
@@ -129,12 +131,10 @@ async def exclude(
     chosen = find(selector, inventory)
     if not chosen:
         raise CommandFailed("this selects no check")
-    async with open_store(config) as database:
+    async with existing_store(config) as store:
         now = time.time_ns() // 1_000_000
         try:
-            number = await database.write(
-                lambda db: exclusions.declare(db, selector, span[0], span[1], reason, who, now)
-            )
+            number = await store.write(lambda tx: exclusions.declare(tx, selector, span[0], span[1], reason, who, now))
         except ValueError as error:
             raise CommandFailed(str(error)) from None
     return [f"Exclusion {number}: {len(chosen)} checks, {begins} to {ends}. Figures leave this time out from now on."]
@@ -142,17 +142,17 @@ async def exclude(
 
 async def withdraw(config: CollectorConfig, number: int, who: str) -> list[str]:
     """Take an exclusion back."""
-    async with open_store(config) as database:
+    async with existing_store(config) as store:
         now = time.time_ns() // 1_000_000
-        if not await database.write(lambda db: exclusions.withdraw(db, number, who, now)):
+        if not await store.write(lambda tx: exclusions.withdraw(tx, number, who, now)):
             raise CommandFailed(f"there is no exclusion {number} in force")
     return [f"Exclusion {number} no longer counts."]
 
 
 async def list_exclusions(config: CollectorConfig) -> list[str]:
     """The exclusions that people declared."""
-    async with open_store(config) as database:
-        declarations = await database.read(exclusions.declared_exclusions)
+    async with existing_store(config) as store:
+        declarations = await store.read(lambda tx: tx.exclusions.in_force())
     zone = load.load(config.inventory).province.zone
 
     def local(ms: int) -> str:
@@ -173,23 +173,23 @@ def percent(ratio: float | None) -> str:
     return "-" if ratio is None else f"{int(ratio * 100_000 + 1e-9) / 1000:.3f}%"
 
 
-def _registry(config: CollectorConfig, database: Database) -> Registry:
+def _registry(config: CollectorConfig, store: Store) -> Registry:
     try:
         authority = files.authority(config.keys, time.time_ns() // 1_000_000)
     except files.KeysBroken as error:
         raise CommandFailed(str(error)) from None
     days = config.agents.certificate_life / 86_400_000
     revocations = Revocations(config.revocations_file)
-    return Registry(database, authority, revocations, wall=lambda: time.time_ns() // 1_000_000, days=days)
+    return Registry(store, authority, revocations, wall=lambda: time.time_ns() // 1_000_000, days=days)
 
 
-async def _reader(config: CollectorConfig, database: Database) -> LedgerReader:
-    plans = Plans(database)
+async def _reader(config: CollectorConfig, store: Store) -> LedgerReader:
+    plans = Plans(store)
     plans.load()
     fleet = Fleet(plans)
-    recovery.load(database, plans, fleet, Committer(database, plans, fleet))
+    recovery.load(store, plans, fleet, Committer(store, plans, fleet))
     return LedgerReader(
-        database, fleet, FileInventory(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False
+        store, fleet, FileInventory(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False
     )
 
 

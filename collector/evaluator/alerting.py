@@ -19,17 +19,18 @@ from alerts.mail.formatter import MailFormatter
 from alerts.mail.signed_urls import INCIDENTS_PATH, LinkSigner
 from alerts.mail.topic import headline
 from collector.config import CollectorConfig
-from collector.evaluator import own
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfChecks, SelfProblem, disk_check
 from collector.evaluator.standby import Standby
 from collector.goals.evaluate import Evaluation
 from collector.ingest.ingest import Ingest
-from collector.queries.reading import LedgerReader
+from collector.queries.incidents import IncidentReader
+from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits
 from collector.services.inventories import LiveInventory
-from collector.store.database import Database
+from collector.store.interfaces.store import Store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
 from inventory.base import files
@@ -44,7 +45,7 @@ class AlertingService:
     def __init__(
         self,
         config: CollectorConfig,
-        database: Database,
+        store: Store,
         ingest: Ingest,
         inventories: LiveInventory,
         reader: LedgerReader,
@@ -56,13 +57,13 @@ class AlertingService:
             return ingest.trust.now_ms() or reader.wall()
 
         self.channels = channels
-        self.database = database
+        self.store = store
         self.counts = DeliveryStats()
         self.journal = NotificationLog(config.notification_log, channels.keep_days)
         self.signer = LinkSigner(_signing_key(config.state_dir / "links.key"))
-        self.outbox = StoredOutbox(database)
-        self.unsubscribed = Unsubscribed(database)
-        self.circuits = Circuits(database, reader)
+        self.outbox = StoredOutbox(store)
+        self.unsubscribed = Unsubscribed(store)
+        self.circuits = Circuits(store, reader)
         self.standby = Standby(channels.standby_of)
         self.sender = (
             MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now)
@@ -71,22 +72,23 @@ class AlertingService:
         )
         self.goal_problems = GoalProblems(reader, evaluations)
         self.evaluator = Evaluator(
-            database,
+            store,
             reader,
             ingest.trust,
             loaded=lambda: bool(inventories.loaded),
             goal_problems=self.goal_problems,
-            self_checks=own.SelfChecks(
+            self_checks=SelfChecks(
                 [
                     lambda: self.counts.problems(reader.wall()),
                     lambda: list(_collector_problems(ingest, inventories)),
-                    own.disk(config.state_dir, reader.wall),
+                    disk_check(config.state_dir, reader.wall),
                 ]
             ),
-            mail_writer=MailWriter(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
+            mail_writer=MailWriter(reader, self.unsubscribed, channels, self.signer, evaluations),
             muted=lambda: not channels.sends_mail or self.standby.muted,
             wake=self._wake,
         )
+        self.incidents = IncidentReader(store, lambda: self.evaluator.incidents)
         self._reader = reader
         self._alertmanagers = [
             AlertmanagerSender(
@@ -103,7 +105,7 @@ class AlertingService:
         self.counts.deadman = self._deadman.health if self._deadman is not None else None
 
     async def start(self) -> None:
-        """Take up where the store and the journal say. Raises StoreError, OSError."""
+        """Resume where the store and the notification log are. Raises StoreError, OSError."""
         await self.circuits.start()
         await self.unsubscribed.load()
         sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.mail_entries())))
@@ -123,19 +125,12 @@ class AlertingService:
             yield self._deadman.run()
 
     def health_problem(self) -> str:
-        """Why not all is well with what tells people, or "": what the dead-man's ping hangs on."""
+        """What is wrong with the channels that notify people, or "": what the dead-man's ping hangs on."""
         if problem := self.evaluator.health_problem():
             return problem
-        troubles = self.counts.problems(self._reader.wall())
-        mail = next((sentence for channel, sentence in troubles if channel in ("mail", "journal")), None)
+        problems = self.counts.problems(self._reader.wall())
+        mail = next((text for channel, text in problems if channel in ("mail", "journal")), None)
         return mail.text if mail is not None else ""
-
-    def open_incidents(self) -> list[Incident]:
-        """Open incidents, the worst and newest first."""
-        weight = {"critical": 0, "warning": 1, "info": 2}
-        return sorted(
-            self.evaluator.incidents.open.values(), key=lambda one: (weight[one.severity], -one.opened, one.key)
-        )
 
     def _wake(self) -> None:
         if self.sender is not None:
@@ -149,7 +144,7 @@ class AlertingService:
         incidents, now = self.evaluator.incidents, self._reader.wall()
         ended = [*incidents.ended.values(), *incidents.closed.values()]
         recent = [one for one in ended if one.closed is not None and now - one.closed < ENDED_FOR]
-        return [*incidents.open.values(), *(one for one in recent if one.why != "late")]
+        return [*incidents.open.values(), *(one for one in recent if one.resolution != "late")]
 
     def _summaries(self, incident: Incident) -> Mapping[str, str]:
         """An incident's headline, in each language."""
@@ -165,7 +160,7 @@ class AlertingService:
         return check.name if check is not None else uid
 
 
-def _collector_problems(ingest: Ingest, inventories: LiveInventory) -> Iterator[own.SelfProblem]:
+def _collector_problems(ingest: Ingest, inventories: LiveInventory) -> Iterator[SelfProblem]:
     if not ingest.trust.trusted:
         yield "clock", message("the collector does not believe its clock: {reason}", reason=ingest.trust.why)
     if ingest.committer.failures >= COMMIT_FAILURES:

@@ -11,7 +11,8 @@ from typing import Final
 from alerts.incident.entities import Incident, IncidentMember
 from alerts.mail import DurationBounds
 from collector.ledger.steps import Span
-from collector.queries.reading import LedgerReader
+from collector.queries.availability import spans_since
+from collector.queries.reader import LedgerReader
 from inventory.protocol.states import DOWN, UNKNOWN
 
 LOOK_BACK: Final = 86_400_000  # ms: how far back the last look before it is looked for
@@ -24,7 +25,7 @@ async def incident_bounds(reader: LedgerReader, incidents: Iterable[Incident]) -
     if not checks:
         return {}
     begin = min(member.since for member in shown.values()) - LOOK_BACK
-    spans = await reader.spans(list(checks.values()), begin)
+    spans = await spans_since(reader, list(checks.values()), begin)
     return {
         key: bounds_from_spans(spans[member.subject.check], member.since, member.until)
         for key, member in shown.items()
@@ -36,7 +37,7 @@ def defining_member(incident: Incident) -> IncidentMember | None:
     """The member whose own outage is the incident's, from its beginning to its end (so far)."""
     for member in incident.members.values():
         whole = member.since == incident.opened and (incident.ended is None or member.until == incident.ended)
-        if whole and member.key == f"down:{member.subject.check}":
+        if whole and member.ref == ("down", member.subject.check):
             return member
     return None
 

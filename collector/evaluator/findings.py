@@ -1,12 +1,20 @@
-"""Messages for what ingest noticed: one sentence for each kind of finding (collector.ingest)."""
+"""Problems that ingest noticed in the last hour, and one message for each kind of finding (collector.ingest)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from alerts.incident.finding import IngestFinding
 from alerts.incident.message import TranslatableMessage, message
+from alerts.incident.problem import ActiveProblem, Cause, Subject
+from alerts.notify.conditions import condition_for
+from collector.evaluator.context import EvaluationContext
+from inventory.model.alerting import HOUR
+from inventory.protocol.causes import AGENT
+from inventory.protocol.refs import Ref
 
-_Sentence = Callable[[str, Mapping[str, Any]], TranslatableMessage]
+FINDING_FOR: Final = HOUR  # how long a finding is a problem
+
+_Message = Callable[[str, Mapping[str, Any]], TranslatableMessage]
 
 
 def _frames(data: Mapping[str, Any]) -> int:
@@ -14,7 +22,7 @@ def _frames(data: Mapping[str, Any]) -> int:
     return last - first + 1 if isinstance(first, int) and isinstance(last, int) else 0
 
 
-def _why(data: Mapping[str, Any]) -> str:
+def _reason(data: Mapping[str, Any]) -> str:
     return str(data.get("why") or data.get("reason") or "")[:200]
 
 
@@ -23,7 +31,7 @@ def _step(data: Mapping[str, Any]) -> int:
     return abs(step) if isinstance(step, int) else 0
 
 
-SENTENCES: Final[Mapping[str, _Sentence]] = {
+MESSAGES: Final[Mapping[str, _Message]] = {
     "agent start": lambda agent, data: message("{agent} was started again without having been stopped", agent=agent),
     "agent clock": lambda agent, data: message(
         "the clock of {agent} was set by {step_for}; times in the ledger are not moved by that",
@@ -31,7 +39,7 @@ SENTENCES: Final[Mapping[str, _Sentence]] = {
         step_for=_step(data),
     ),
     "agent refused": lambda agent, data: message(
-        "{agent} refuses a check of its plan: {reason}", agent=agent, reason=_why(data)
+        "{agent} refuses a check of its plan: {reason}", agent=agent, reason=_reason(data)
     ),
     "agent damaged": lambda agent, data: message(
         "{count} results of {agent} did not survive on its disk", agent=agent, count=_frames(data)
@@ -39,9 +47,9 @@ SENTENCES: Final[Mapping[str, _Sentence]] = {
     "agent dropped": lambda agent, data: message(
         "{count} results of {agent} were given up: its disk has no room", agent=agent, count=_frames(data)
     ),
-    "agent disk": lambda agent, data: message("the disk of {agent}: {reason}", agent=agent, reason=_why(data)),
+    "agent disk": lambda agent, data: message("the disk of {agent}: {reason}", agent=agent, reason=_reason(data)),
     "agent epoch": lambda agent, data: message(
-        "{agent} began to number its results anew: {reason}", agent=agent, reason=_why(data)
+        "{agent} began to number its results anew: {reason}", agent=agent, reason=_reason(data)
     ),
     "chain broken": lambda agent, data: message(
         "the results of {agent} do not continue those that were taken: its disk was put back or copied", agent=agent
@@ -53,7 +61,7 @@ SENTENCES: Final[Mapping[str, _Sentence]] = {
         "{count} records of {agent} could not be taken: {reason}",
         agent=agent,
         count=int(data.get("count") or 0),
-        reason=_why(data),
+        reason=_reason(data),
     ),
     "unplaceable": lambda agent, data: message(
         "{count} results of {agent} cannot be placed in time: its clock was never right",
@@ -66,14 +74,52 @@ SENTENCES: Final[Mapping[str, _Sentence]] = {
     "collector clock": lambda agent, data: (
         message("the collector believes its clock again")
         if data.get("trusted")
-        else message("the collector does not believe its clock: {reason}", reason=_why(data))
+        else message("the collector does not believe its clock: {reason}", reason=_reason(data))
     ),
 }
 
 
 def finding_message(finding: IngestFinding) -> TranslatableMessage:
-    """The sentence of a finding; one of a kind that is not known here is named as it is."""
-    sentence = SENTENCES.get(finding.kind)
-    if sentence is None:
+    """The message of a finding; one of a kind that is not known here is named as it is."""
+    template = MESSAGES.get(finding.kind)
+    if template is None:
         return message("{kind} at {agent}", kind=finding.kind, agent=finding.agent)
-    return sentence(finding.agent, finding.data)
+    return template(finding.agent, finding.data)
+
+
+class FindingProblems:
+    """Findings of the last hour; an older one of the same kind and agent gives its place to the newer."""
+
+    def __init__(self) -> None:
+        self._findings: dict[str, tuple[IngestFinding, int]] = {}  # by problem's key: the latest, and when it was first
+
+    def add(self, findings: Iterable[IngestFinding]) -> None:
+        for finding in findings:
+            key = str(Ref("finding", f"{finding.kind}:{finding.agent}"))
+            first = self._findings[key][1] if key in self._findings else finding.at
+            self._findings[key] = (finding, first)
+
+    def current(self, context: EvaluationContext) -> Iterator[ActiveProblem]:
+        self._findings = {key: one for key, one in self._findings.items() if context.now - one[0].at < FINDING_FOR}
+        for key, (finding, first) in self._findings.items():
+            agent = context.inventory.agents.get(finding.agent)
+            subject = Subject(
+                agency=agent.agency if agent is not None else "",
+                site=agent.site if agent is not None else "",
+                agent=finding.agent,
+            )
+            condition = condition_for(context.inventory, "finding", subject, finding.kind)
+            if condition is None:
+                continue
+            yield ActiveProblem(
+                key=key,
+                condition=condition.id,
+                subject=subject,
+                severity=condition.severity,
+                since=first,
+                evidence=finding.at,
+                cause=Cause(root=key, cause=AGENT),
+                message=finding_message(finding),
+                recover_ms=condition.quiet_ms,
+                once=True,
+            )

@@ -23,11 +23,13 @@ from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS, BurnWindowPair
 from collector.goals.evaluate import MISSED, Evaluation
 from collector.ledger.windows import Window
-from collector.queries.reading import LedgerReader
+from collector.queries.goals import evaluate_goals
+from collector.queries.reader import LedgerReader
 from inventory.model import goals as members
 from inventory.model.alerting import DAY, MINUTE, Condition, Severity
 from inventory.model.entities import Goal, Inventory
 from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.refs import Ref
 
 log = logging.getLogger("collector.evaluator")
 
@@ -72,7 +74,7 @@ class GoalProblems:
             if goal.combine != "share" and not goal.lacks
             for ms in sorted({ms for pair in BURN_WINDOW_PAIRS for ms in (pair.long, pair.short)})
         ]
-        evaluations = await self._reader.evaluate_goals(goal_windows) if goal_windows else []
+        evaluations = await evaluate_goals(self._reader, goal_windows)
         rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in evaluations}
         goals = {one.goal for one in evaluations}
         self.evaluated = True
@@ -116,7 +118,9 @@ class GoalProblems:
                 goal=goal.id,
                 rate=round(one.rate, 1),
             )
-            yield self._problem(f"risk:{goal.id}", burn_condition, severity, now, goal, said=sentence, confirmed=quiet)
+            yield self._problem(
+                str(Ref("risk", goal.id)), burn_condition, severity, now, goal, message=sentence, confirmed=quiet
+            )
 
     def _missed(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
@@ -133,9 +137,16 @@ class GoalProblems:
                 upper_share=one.upper if one.upper is not None else 0.0,
                 objective_share=one.objective,
             )
-            key = f"missed:{goal.id}:{one.window.name}"
+            key = str(Ref("missed", f"{goal.id}:{one.window.name}"))
             yield self._problem(
-                key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True
+                key,
+                missed_condition,
+                missed_condition.severity,
+                now,
+                goal,
+                message=sentence,
+                confirmed=quiet,
+                once=True,
             )
 
     def _problem(
@@ -158,9 +169,9 @@ class GoalProblems:
             severity=severity,
             since=since,
             evidence=now,
-            cause=Cause(root=f"goal:{goal.id}", cause=NOT_KNOWN),
+            cause=Cause(root=str(Ref("goal", goal.id)), cause=NOT_KNOWN),
             confirmed=confirmed,
-            said=said,
+            message=said,
             recover_ms=condition.quiet_ms,
             once=once,
         )

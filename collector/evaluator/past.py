@@ -1,47 +1,28 @@
-"""Past problems: closed spans as they are committed, each taken once, by the row up to which they were taken.
+"""Past problems: closed spans as they are committed, each read once, by the row up to which they were read.
 
-Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is told in the
-digest alone, with the cause that the whole evidence gives.
+Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is in the digest
+alone, with the cause that the whole evidence gives.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import apsw
-import msgspec
-
 from alerts.incident.entities import Incident
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem
-from alerts.notify.conditions import ObservedState, condition_of, condition_state
+from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
-from collector.evaluator.troubles import ON, subject_of
+from collector.evaluator.check_problems import ON, subject_of
 from collector.ledger.steps import Span
-from collector.queries.evidence import leading_cause
+from collector.queries.causes import analyse_causes, leading_cause
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
+from collector.store.records import ClosedSpan
 from inventory.model.alerting import Condition
+from inventory.protocol.refs import Ref
+from inventory.protocol.states import CheckStatus
 
 FOREVER: Final = 1 << 62
-MAX_SPANS: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
-
-
-class ClosedSpan(msgspec.Struct, frozen=True):
-    """A closed span that was not up: its row, the check's row, the span."""
-
-    id: int
-    check: int
-    span: Span
-
-
-def closed_spans(db: apsw.Connection, after: int, limit: int = MAX_SPANS) -> tuple[list[ClosedSpan], int]:
-    """Spans degraded or down past row ``after``, as they were committed; and the row to go on from."""
-    columns = "state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
-    sql = f"SELECT id, check_id, {columns} FROM spans WHERE id > ? AND state IN (1, 2) ORDER BY id LIMIT ?"
-    spans = [ClosedSpan(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
-    if len(spans) == limit:
-        return spans, spans[-1].id
-    last = db.execute("SELECT max(id) FROM spans").get
-    return spans, max(after, last if isinstance(last, int) else 0)
+MAX_SPANS: Final = 200  # spans an evaluation: a backlog of weeks must not hold up what is wrong now
 
 
 async def past_problems(
@@ -58,7 +39,7 @@ async def past_problems(
             leading_cause(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting
         ]
 
-    root_causes = await reader.causes(causes, begin)
+    root_causes = await analyse_causes(reader, causes, begin)
     return [
         _past_problem(entry, span, condition, cause, exclusions, now)
         for (entry, span, condition), cause in zip(meeting, root_causes, strict=True)
@@ -66,7 +47,7 @@ async def past_problems(
 
 
 def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incident]) -> list[PastProblem]:
-    """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
+    """Without what an incident of the same root was about at the time: it is that incident's other side, come late."""
     periods: dict[str, list[tuple[int, int]]] = {}
     for incident in incidents:
         end = incident.ended or incident.closed or FOREVER
@@ -91,11 +72,21 @@ def _meeting_condition(
         if entry is None or entry.check is None:
             continue
         condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
-        observed = ObservedState(
-            state=one.span.state, since=one.span.start, looks=one.span.looks, last=max(one.span.sure_to, one.span.end)
-        )
-        if condition is not None and condition_state(condition, observed) == "met":
+        if condition is not None and condition_state(condition, _status_at_end(one.span)) == "met":
             yield entry, one.span, condition
+
+
+def _status_at_end(span: Span) -> CheckStatus:
+    """What the check was when the span ended."""
+    return CheckStatus(
+        state=span.state,
+        since=span.start,
+        first_look=span.sure_from,
+        last_look=max(span.sure_to, span.end),
+        last_state=span.state,
+        looks=span.looks,
+        reason=span.reason,
+    )
 
 
 def _past_problem(
@@ -104,7 +95,7 @@ def _past_problem(
     check = entry.check
     assert check is not None
     problem = ActiveProblem(
-        key=f"{ON[span.state]}:{check.uid}",
+        key=str(Ref(ON[span.state], check.uid)),
         condition=condition.id,
         subject=subject_of(check),
         severity=condition.severity,

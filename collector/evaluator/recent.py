@@ -6,8 +6,7 @@ here, from turn to turn. A check that has been up for long is forgotten. After a
 
 from typing import Final
 
-from collector.evaluator.watch import WatchedStatus
-from inventory.protocol.states import UNKNOWN, UP
+from inventory.protocol.states import UNKNOWN, UP, CheckStatus
 
 MAX_LOOKS: Final = 20  # looks remembered of a check: no condition asks for more
 
@@ -25,9 +24,9 @@ class RecentLooks:
         """Checks that are remembered: to be noted every turn, also while they are up."""
         return list(self._stretches)
 
-    def add(self, status: WatchedStatus) -> tuple[int, ...]:
+    def add(self, row: int, status: CheckStatus) -> tuple[int, ...]:
         """The states of its latest looks, the newest last. A look that could not be made is none."""
-        stretches = self._stretches.setdefault(status.row, [])
+        stretches = self._stretches.setdefault(row, [])
         if status.state != UNKNOWN:
             now = (status.state, status.since, min(status.looks, MAX_LOOKS))
             if stretches and stretches[-1][:2] == now[:2]:
@@ -37,7 +36,7 @@ class RecentLooks:
             del stretches[: -MAX_LOOKS - 1]
         states = tuple(state for state, _, looks in stretches for _ in range(looks))[-MAX_LOOKS:]
         if status.state == UP and status.looks >= MAX_LOOKS:
-            del self._stretches[status.row]
+            del self._stretches[row]
         return states
 
     def forget(self, row: int) -> None:

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
 from alerts.incident.problem import Cause
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
-from collector.queries.evidence import leading_cause
-from collector.queries.reading import LedgerReader
+from collector.queries.causes import analyse_causes, leading_cause
+from collector.queries.reader import LedgerReader
 
 REVISABLE_FOR: Final = (
     8 * 86_400_000
@@ -23,7 +23,7 @@ REVISABLE_FOR: Final = (
 def open_to_revision(incident: Incident, now: int) -> bool:
     """Whether more evidence may still change what a closed incident says. What is sure stays."""
     recent = incident.closed is not None and now - incident.closed < REVISABLE_FOR
-    return recent and incident.why != "merged" and incident.cause.certainty != "sure"
+    return recent and incident.resolution != "merged" and incident.cause.certainty != "sure"
 
 
 async def revised_incidents(reader: LedgerReader, incidents: Sequence[Incident], now: int) -> list[Incident]:
@@ -40,7 +40,7 @@ async def revised_incidents(reader: LedgerReader, incidents: Sequence[Incident],
                 settled.append(incident if same else _with_cause(incident, cause, now))
         return settled
 
-    return await reader.causes(work, min(incident.opened for incident in incidents))
+    return await analyse_causes(reader, work, min(incident.opened for incident in incidents))
 
 
 def _revised_cause(analysis: CauseAnalysis, incident: Incident) -> Cause | None:
@@ -57,7 +57,7 @@ def _member_stretches(
 ) -> Iterator[tuple[str, int, int]]:
     """(uid, from, until) of each member; a silent agent's are those of one of its checks."""
     for member in members:
-        kind, _, what = member.key.partition(":")
+        kind, what = member.ref
         if kind in ("down", "degraded") and analysis.topology.check(what) is not None:
             yield what, member.since, member.until or end
         elif kind == "silent":

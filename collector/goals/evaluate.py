@@ -11,6 +11,7 @@ whole milliseconds and exact fractions: 99.9% is reached at exactly 99.9%.
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,10 +25,14 @@ from collector.ledger.windows import Window, midnight
 from inventory.base.types import Text, duration_text
 from inventory.model.entities import Goal
 from inventory.model.goals import Member
-from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 
-MET, MISSED, NOT_PROVEN, NO_EVIDENCE = "met", "missed", "not proven", "no evidence"
+Verdict = Literal["met", "missed", "not proven", "no evidence"]
+MET: Final = "met"
+MISSED: Final = "missed"
+NOT_PROVEN: Final = "not proven"
+NO_EVIDENCE: Final = "no evidence"
 
 Lifespan = tuple[int | None, int | None]
 
@@ -40,66 +45,56 @@ def _no_exclusions(uid: str) -> Sequence[Interval]:
     return ()
 
 
-def no_cause(uid: str, span: Span) -> str:
+def no_cause(uid: str, span: Span) -> CauseKind:
     """Of a span whose cause nobody works out."""
     return NOT_KNOWN
 
 
 class GoalEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What an evaluation reads, by a check's uid.
+    """What an evaluation reads, by a check's uid."""
 
-    ``spans``: its history up to now (ledger.figures.history), at least what touches the window. ``life``: [born, died)
-    in ms, None open. ``exclusions``: what does not count, the goal's calendar included. ``cause``: of a span down.
-    """
-
-    spans: Callable[[str], Sequence[Span]]
-    life: Callable[[str], Lifespan] = _open_life
-    exclusions: Callable[[str], Sequence[Interval]] = _no_exclusions
-    cause: Callable[[str, Span], str] = no_cause
+    spans: Callable[
+        [str], Sequence[Span]
+    ]  # history up to now (ledger.figures.history), at least what touches the window
+    life: Callable[[str], Lifespan] = _open_life  # [born, died) in ms, None open
+    exclusions: Callable[[str], Sequence[Interval]] = _no_exclusions  # the goal's calendar included
+    cause: Callable[[str, Span], CauseKind] = no_cause  # of a span down
 
 
 class RatioBounds(msgspec.Struct, frozen=True):
-    """A result between 0 and 1, exactly: what is proven, the best figure, what is possible. None: no denominator."""
+    """A result between 0 and 1, exactly. None: no denominator."""
 
-    lower: Fraction | None = None
-    best: Fraction | None = None
-    upper: Fraction | None = None
+    lower: Fraction | None = None  # what is proven
+    best: Fraction | None = None  # the best figure
+    upper: Fraction | None = None  # what is possible
     coverage: Fraction | None = None
 
 
 class MissingEvidence(msgspec.Struct, frozen=True):
-    """Evidence that a member lacks: ms ``unknown``, and ms seen but not proven (edges, held tails, clock errors).
-
-    ``name``: the member's, and of one with several checks the check's that lacks the most.
-    """
+    """Evidence that a member lacks."""
 
     member: str
-    name: Text
-    unknown: int
-    unproven: int
+    name: Text  # the member's, and of one with several checks the check's that lacks the most
+    unknown: int  # ms
+    unproven: int  # ms seen but not proven: edges, held tails, clock errors
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """A goal over one window, up to now. Ratios are None where nothing counts; ``missing`` is largest first.
-
-    ``over``: the window has ended; before that the verdict is about the time so far. ``members``: those with time that
-    counts, ``counted``: the most that one of them has (ms). ``shares``: of a share, how many members met, missed and
-    proved neither.
-    """
+    """A goal over one window, up to now. Ratios are None where nothing counts."""
 
     goal: str
     window: Window
-    over: bool
+    over: bool  # the window has ended; before that the verdict is about the time so far
     objective: float
-    verdict: str
+    verdict: Verdict
     lower: float | None
     best: float | None
     upper: float | None
     coverage: float | None
-    members: int
-    counted: int = 0
-    shares: tuple[int, int, int] | None = None
-    missing: tuple[MissingEvidence, ...] = ()
+    members: int  # those with time that counts
+    counted: int = 0  # ms: the most that one of them has
+    shares: tuple[int, int, int] | None = None  # of a share, how many members met, missed and proved neither
+    missing: tuple[MissingEvidence, ...] = ()  # largest first
     lacks: tuple[Text, ...] = ()
 
     def sentence(self, most: int = 3) -> str:
@@ -126,16 +121,13 @@ CountedSpans = tuple[list[Span], Counted]
 
 
 class MemberResult(msgspec.Struct, frozen=True):
-    """A member over the window: its bounds, its ms, and its timeline where the goal combines moment by moment.
-
-    ``views``: (title, spans, time that counts) of each of its checks.
-    """
+    """A member over the window."""
 
     member: Member
     bounds: RatioBounds
     figure: Figure
-    segments: list[TimelineSegment]
-    views: Sequence[tuple[Text | None, CountedSpans]] = ()
+    segments: list[TimelineSegment]  # its timeline, where the goal combines moment by moment
+    views: Sequence[tuple[Text | None, CountedSpans]] = ()  # title, spans, time that counts of each of its checks
 
     def weakest_name(self) -> Text:
         """The member's name; of several checks also the one that lacks the most evidence."""
@@ -185,7 +177,7 @@ def evaluate(
     )
 
 
-def verdict_of(bounds: RatioBounds, objective: float) -> str:
+def verdict_of(bounds: RatioBounds, objective: float) -> Verdict:
     """Met, missed, not proven; no evidence where nothing counts."""
     if bounds.lower is None or bounds.upper is None:
         return NO_EVIDENCE

@@ -1,7 +1,6 @@
-"""From a push to the ledger.
+"""From a push to the ledger: ``pipeline`` reads from top to bottom, ``steps`` holds its steps, one module each.
 
-    push -> decode -> chain -> place in time -> ledger, sums, events -> one group transaction -> publish -> Ack
-
-``ingest`` is the way in; ``state`` what is known of an agent; ``account`` what a batch does to it (the same code
-for a live push, a deferred one and a replay); ``fleet`` what others may read of it.
+``ingest`` puts the parts together; ``committer`` writes groups of pushes and publishes them; ``state`` is what is known
+of an agent, ``fleet`` what others may read of all of them; ``recovery`` and ``maintenance`` are what happens at a start
+and every second.
 """

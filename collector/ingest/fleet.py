@@ -6,28 +6,13 @@ mappings before walking them elsewhere than on the loop.
 
 from collections.abc import Iterator
 
-import msgspec
-
 from collector.ingest.fast_path import LatestResult
-from collector.ingest.plans import Plans, RegisteredCheck
+from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail, Span, open_span
+from collector.store.records import RegisteredCheck
 from inventory.protocol.plan import Column
-from inventory.protocol.states import UNKNOWN
-
-
-class CheckStatus(msgspec.Struct, frozen=True):
-    """A check at this moment. ``provisional``: from the present overlay, not from the ledger.
-
-    ``state`` is UNKNOWN once the last look's hold is over, or when its agent stopped. ``at``: the last look;
-    ``reason``: its own.
-    """
-
-    state: int
-    since: int
-    at: int
-    reason: str
-    provisional: bool = False
+from inventory.protocol.states import UNKNOWN, CheckStatus
 
 
 class Fleet:
@@ -87,17 +72,34 @@ class Fleet:
         tail = state.tails.get(check.id)
         overlay = state.overlay
         if overlay is not None and check.id in overlay.checks and (tail is None or tail.last < overlay.at):
-            code, since, _ = overlay.checks[check.id]
+            code, since, looks = overlay.checks[check.id]
             hold = tail.hold if tail is not None else 0
             if now <= overlay.at + max(hold, OVERLAY_HOLD):
-                return CheckStatus(code, since, overlay.at, "", provisional=True)
+                return CheckStatus(
+                    state=code,
+                    since=since,
+                    first_look=since,
+                    last_look=overlay.at,
+                    last_state=code,
+                    looks=looks,
+                    reason="",
+                    source="overlay",
+                )
         if tail is None:
             return None
-        if tail.state != UNKNOWN and now > tail.last + tail.hold:
-            return CheckStatus(UNKNOWN, tail.last + tail.hold, tail.last, "nothing heard")
         newest = state.latest.get(check.id)
         reason = newest.reason if newest is not None and newest.at == tail.last else ""
-        return CheckStatus(tail.state, tail.start, tail.last, reason or tail.reason)
+        expired = tail.state != UNKNOWN and now > tail.last + tail.hold
+        return CheckStatus(
+            state=UNKNOWN if expired else tail.state,
+            since=tail.last + tail.hold if expired else tail.start,
+            first_look=tail.sure_from,
+            last_look=tail.last,
+            last_state=tail.state,
+            looks=tail.looks,
+            reason=NOTHING_HEARD if expired else reason or tail.reason,
+        )
 
 
+NOTHING_HEARD = "nothing heard"
 OVERLAY_HOLD = 120_000  # ms that an overlay speaks for at least: pushes come every 30 s

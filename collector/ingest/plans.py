@@ -5,66 +5,53 @@ that ingest works with.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-import apsw
 import msgspec
 
-from collector.store.database import Database
+from collector.store.interfaces.store import Store, Transaction
+from collector.store.records import Lifespan, RegisteredCheck
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
 
-MAX_CHECKS = 20_000  # of one plan
-MAX_HOLD = 31 * 86_400_000  # ms: a monthly check's
-
-Lifespan = tuple[int | None, int | None]  # born, ended (ms); None: not known, not ended
+MAX_CHECKS: Final = 20_000  # of one plan
+MAX_HOLD: Final = 31 * 86_400_000  # ms: a monthly check's
 
 
 class PlanError(Exception):
     """What was given is not a plan of this agent; the text says why."""
 
 
-class RegisteredCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """A check as registered. ``id`` is its row; ``born`` is None until a plan was served or a look was placed."""
-
-    id: int
-    agent: str
-    uid: str
-    name: str
-    kind: str
-    born: int | None
-    ended: int | None
-
-
 class CompiledPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan as ingest reads it: by place, the check's row, hold (ms), kind and number of value columns."""
+    """A plan as ingest reads it: columns by the checks' places in it."""
 
     digest: bytes
     agent: str
-    rows: tuple[int, ...]
+    rows: tuple[int, ...]  # the check's row
     uids: tuple[str, ...]
-    holds: tuple[int, ...]
+    holds: tuple[int, ...]  # ms
     kinds: tuple[str, ...]
-    widths: tuple[int, ...]
-    columns: dict[str, tuple[Column, ...]]
+    widths: tuple[int, ...]  # number of value columns
+    columns: dict[str, tuple[Column, ...]]  # value columns by kind
     width: int  # value columns of all checks
 
 
 class Plans:
-    """All plans and checks known, in memory, backed by the store. Read freely; change through :meth:`keep`."""
+    """All plans and checks known, in memory, backed by the store. Read freely; change through :meth:`store_plan`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._compiled: dict[bytes, CompiledPlan] = {}
-        self.checks: dict[int, RegisteredCheck] = {}
         self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
+        self.checks: dict[int, RegisteredCheck] = {}  # by row
+        self.served: dict[str, bytes] = {}  # by agent: digest of the plan served since the start
 
     def load(self) -> None:
         """From the store, at start."""
-        columns = "id, agent, uid, name, kind, born, ended"
-        for row in self._database.read_now(lambda db: db.execute(f"SELECT {columns} FROM checks").fetchall()):
-            self._register([msgspec.convert(dict(zip(columns.split(", "), row, strict=True)), RegisteredCheck)])
-        for digest, body in self._database.read_now(lambda db: db.execute("SELECT digest, body FROM plans").fetchall()):
-            self._compile(plans.decode(bytes(body)), bytes(digest))  # type: ignore[arg-type]
+        checks, stored = self._store.read_now(lambda tx: (tx.checks.all(), tx.plans.all()))
+        self._register(checks)
+        for digest, body in stored:
+            self._compile(plans.decode(body), digest)
 
     def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The plan of this digest, if it is known and this agent's."""
@@ -84,28 +71,21 @@ class Plans:
         ``served``: it is the agent's plan from now on: its new checks are born now (or as ``lives`` says, by uid) and
         the agent's checks that it no longer names have ended.
         """
-        try:
-            plan = plans.decode(encoded)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise PlanError(f"not a plan: {error}") from None
-        if plan.agent != agent:
-            raise PlanError(f"a plan of agent {plan.agent!r}")
-        if len(plan.checks) > MAX_CHECKS or len({check.uid for check in plan.checks}) != len(plan.checks):
-            raise PlanError(f"more than {MAX_CHECKS} checks, or one of them twice")
-        if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
-            raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
+        plan = _decode_plan(agent, encoded)
         digest = plans.digest_of(encoded)
         existing = self._compiled.get(digest)
         if existing is not None and not served:
             return existing
         changed = self._changes(plan, now, served, lives or {})
 
-        def work(db: apsw.Connection) -> list[RegisteredCheck]:
-            db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (digest, agent, encoded, now))
-            return [_save(db, check) for check in changed]
+        def keep(tx: Transaction) -> list[RegisteredCheck]:
+            tx.plans.add(digest, agent, encoded, now)
+            return [tx.checks.save(check) for check in changed]
 
         if existing is None or changed:
-            self._register(await self._database.write(work))
+            self._register(await self._store.write(keep))
+        if served:
+            self.served[agent] = digest
         return self._compile(plan, digest)
 
     def begins_earlier(self, at: int, row: int) -> bool:
@@ -171,15 +151,16 @@ class Plans:
         return compiled
 
 
-def _save(db: apsw.Connection, check: RegisteredCheck) -> RegisteredCheck:
-    if check.id:
-        db.execute(
-            "UPDATE checks SET name = ?, kind = ?, born = ?, ended = ? WHERE id = ?",
-            (check.name, check.kind, check.born, check.ended, check.id),
-        )
-        return check
-    db.execute(
-        "INSERT INTO checks (agent, uid, name, kind, born, ended) VALUES (?, ?, ?, ?, ?, ?)",
-        (check.agent, check.uid, check.name, check.kind, check.born, check.ended),
-    )
-    return msgspec.structs.replace(check, id=db.last_insert_rowid())
+def _decode_plan(agent: str, encoded: bytes) -> Plan:
+    """An agent's plan with numbers that can be. Raises PlanError."""
+    try:
+        plan = plans.decode(encoded)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise PlanError(f"not a plan: {error}") from None
+    if plan.agent != agent:
+        raise PlanError(f"a plan of agent {plan.agent!r}")
+    if len(plan.checks) > MAX_CHECKS or len({check.uid for check in plan.checks}) != len(plan.checks):
+        raise PlanError(f"more than {MAX_CHECKS} checks, or one of them twice")
+    if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
+        raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
+    return plan

@@ -2,14 +2,14 @@
 whoever reads one, in whatever thread, sees one moment.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
-from collector.ledger.steps import LedgerTail, Span
+from collector.ledger.steps import LedgerTail
 from collector.store import cells
 from inventory.protocol.wire import Position
 
@@ -17,49 +17,43 @@ MAX_RECENT = 32  # ranges remembered, so that a repeat can be compared with what
 
 
 class Overlay(msgspec.Struct, array_like=True, frozen=True):
-    """The present state of every check of an agent with a backlog. For pages and paging, never for the ledger.
+    """The present state of all checks of an agent with a backlog. For pages and paging, never for the ledger."""
 
-    By check's row: (state, since as placed, consecutive looks).
-    """
-
-    at: int
-    boot: bytes
-    boot_ms: int
-    checks: dict[int, tuple[int, int, int]]
+    at: int  # ms of the collector's clock when it was received
+    boot: bytes  # the agent's boot in which it was said
+    boot_ms: int  # and when in that boot
+    checks: dict[int, tuple[int, int, int]]  # by check's row: state, since when as placed, consecutive looks
 
 
 class TakenFrames(msgspec.Struct, array_like=True, frozen=True):
-    """Frames first..last of an epoch, as taken in a row of ``batches``."""
+    """Frames as they were taken."""
 
-    batch: int
+    batch: int  # the number of their batch
     epoch: int
-    first: int
+    first: int  # seq
     last: int
 
 
 class AgentState(msgspec.Struct, kw_only=True):
-    """``batch``: the last row of ``batches`` accounted here. ``contact``: when it was last heard. ``deferred``: rows
-    that wait for the collector's clock. ``backlog``: frames it said it still has. ``stopped``: of a clean stop, else
-    None. ``unplaceable``: results that could not be placed in time. ``dead``: records dead-lettered.
-    """
+    """All that is known of one agent at one moment."""
 
     agent: str
-    stream: int
-    watermark: Position | None = None
-    batch: int = 0
-    ledger: Ledger = Ledger()
+    stream: int  # the agent's number in the store
+    watermark: Position | None = None  # the end of its chain here
+    batch: int = 0  # the last batch that is applied here
+    ledger: Ledger = Ledger()  # see ``tails`` and ``latest``
     timing: Timing = msgspec.field(default_factory=Timing)
-    recent: tuple[TakenFrames, ...] = ()
-    deferred: tuple[int, ...] = ()
-    overlay: Overlay | None = None
-    contact: int = 0
-    backlog: int = 0
-    started: int | None = None
-    stopped: int | None = None
-    results: int = 0
-    unplaceable: int = 0
-    dead: int = 0
-    health: dict[str, float] = {}
+    recent: tuple[TakenFrames, ...] = ()  # what was taken last
+    deferred: tuple[int, ...] = ()  # batches that wait until the collector's clock is believed
+    overlay: Overlay | None = None  # its present state, while it has a backlog
+    contact: int = 0  # ms: when it was last heard, by a believed clock
+    backlog: int = 0  # frames it said it still has
+    started: int | None = None  # ms: its last start
+    stopped: int | None = None  # ms: of a clean stop since then
+    results: int = 0  # applied
+    unplaceable: int = 0  # results that could not be placed in time
+    dead: int = 0  # records dead-lettered
+    health: dict[str, float] = {}  # numbers it tells about itself
     about: dict[str, Any] = {}  # of its last start: version, platform
     sums: Sums = msgspec.field(default_factory=Sums)  # shared by successors; changed only after a commit
 
@@ -76,18 +70,18 @@ class AgentState(msgspec.Struct, kw_only=True):
         return ledger.latest
 
     def successor(self) -> "AgentState":
-        """A copy to work on; :meth:`unfold` its ledger before changing a tail."""
+        """A copy to work on; take its :meth:`writable_ledger` before replacing a tail."""
         return msgspec.structs.replace(self)
 
     def writable_ledger(self) -> Ledger:
-        """A ledger of its own, without a streak, whose tails may be replaced (not changed) one by one."""
+        """A ledger of its own, without a fast path, whose tails may be replaced (not changed) one by one."""
         ledger = self.ledger.materialized()
         self.ledger = Ledger(ledger.tails.copy(), ledger.latest.copy())
         return self.ledger
 
 
 class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
-    """An :class:`AgentState` as stored."""
+    """An :class:`AgentState` as stored; its fields are explained there."""
 
     watermark: Position | None
     tails: dict[int, LedgerTail]
@@ -142,30 +136,3 @@ def with_zero_counters(body: bytes) -> bytes:
     for tail in checkpoint.tails.values():
         tail.settled = [0, 0, 0, 0]
     return _encoder.encode(checkpoint)
-
-
-class NewEvent(NamedTuple):
-    """An event to store: :class:`alerts.incident.finding.IngestFinding` plus whether it is one."""
-
-    at: int
-    check: str | None
-    kind: str
-    data: dict[str, Any]
-    finding: bool
-
-
-class NewDeadLetter(msgspec.Struct, frozen=True):
-    """A dead letter to store: ``count`` records with one reason, and the beginning of the first."""
-
-    reason: str
-    count: int
-    body: bytes
-
-
-class Effect(msgspec.Struct):
-    """What a push does to the store, besides its own row."""
-
-    spans: list[tuple[int, Span]] = []
-    events: list[NewEvent] = []
-    dead_letters: list[NewDeadLetter] = []
-    born: list[tuple[int, int]] = []

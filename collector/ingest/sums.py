@@ -25,18 +25,18 @@ SumColumn = Sequence[int | None]
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """All of one agent's checks in [start, start + WIDTH) under one plan (which names the columns)."""
+    """All of one agent's checks in one stretch of time under one plan."""
 
-    start: int
-    plan: bytes
+    start: int  # ms; it ends WIDTH later
+    plan: bytes  # digest: names the columns
     cells: Cells = {}
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A batch of one look a check, placed at ``base``."""
+    """A batch of one look a check, set aside."""
 
     plan: CompiledPlan
-    base: int
+    base: int  # ms: the batch's base as placed
     batch: Batch
 
     def same_checks(self, other: "Block") -> bool:

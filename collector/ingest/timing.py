@@ -13,20 +13,15 @@ MAX_BOOTS = 8  # remembered; what is older and still comes is bracketed
 
 
 class Timing(msgspec.Struct, array_like=True, frozen=True):
-    """``mappings``: by boot, in the order in which the boots were met. ``current``: the boot that pushes.
+    """What is known of an agent's clocks, and where its last placed batch lies."""
 
-    ``boot``: of the batch placed last; ``end``: what it had surely reached (collector's ms); ``floor``: the same of the
-    boot before it. ``walls``: by boot, the agent's own wall clock minus boot time as its start said; absent when it
-    was stepped since. ``asked``: the boot that was asked to push again, so that an echo comes.
-    """
-
-    mappings: dict[bytes, ClockMapping] = {}
-    current: bytes = b""
-    boot: bytes = b""
-    end: int | None = None
-    floor: int | None = None
-    walls: dict[bytes, int] = {}
-    asked: bytes = b""
+    mappings: dict[bytes, ClockMapping] = {}  # by boot, in the order in which the boots were met
+    current: bytes = b""  # the boot that pushes
+    boot: bytes = b""  # the boot of the batch placed last
+    end: int | None = None  # what that boot had surely reached (collector's ms)
+    floor: int | None = None  # the same of the boot before it
+    walls: dict[bytes, int] = {}  # by boot: the agent's wall clock less boot time, as its start said, until a step
+    asked: bytes = b""  # the boot that was asked to push again, so that an echo comes
 
     def with_exchange(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
         """After a push received at ``received_ms`` of a clock that is trusted."""
@@ -79,20 +74,11 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
         return placement.place(mapping, first, last, after=after, before=before)
 
     def with_placement(self, placing: Placement) -> "Timing":
-        """After a batch was taken so."""
+        """After a batch was placed so."""
         end = placing.end - placing.error
         if placing.boot == self.boot:
             return msgspec.structs.replace(self, end=end if self.end is None else max(end, self.end))
         return msgspec.structs.replace(self, boot=placing.boot, end=end, floor=self.end)
-
-    @property
-    def error_ms(self) -> int | None:
-        """How far off the current boot's placing may be."""
-        mapping = self.mappings.get(self.current)
-        if mapping is None or not mapping.samples:
-            return None
-        sample = mapping.samples[-1]
-        return max(sample.high - sample.offset, sample.offset - sample.low)
 
     @property
     def wall_error_ms(self) -> int | None:

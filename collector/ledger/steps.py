@@ -54,6 +54,10 @@ class LedgerTail(msgspec.Struct, array_like=True, gc=False):
     reason: str = ""
     settled: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0, 0])
 
+    def speaks(self, now: int) -> bool:
+        """Whether the last look says something of this moment: it knew a state, and its hold is not over."""
+        return self.state != UNKNOWN and now <= self.last + self.hold
+
 
 class OutOfOrder(ValueError):
     """A look older than the ledger's end. The ledger only appends."""

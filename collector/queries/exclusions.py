@@ -5,28 +5,17 @@ One declared afterwards changes past figures: the bare ledger is never touched, 
 
 from collections.abc import Callable, Sequence
 
-import apsw
 import msgspec
 
 from collector.ledger.counted import Interval
-from collector.store.registry import audit, rows
+from collector.queries.reader import LedgerReader
+from collector.store.interfaces.store import Transaction
+from collector.store.records import DeclaredExclusion
 from inventory.model import goals
 from inventory.model.entities import Check, Inventory, Selector
 from inventory.times import calendars
 
 MAX_REASON = 500
-
-
-class DeclaredExclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """An exclusion that a person declared: [begins, ends) in ms, for the checks that ``select`` finds."""
-
-    id: int
-    select: Selector
-    begins: int
-    ends: int
-    reason: str
-    who: str
-    at: int
 
 
 class Exclusions:
@@ -63,27 +52,13 @@ class Exclusions:
         return self._closed[key]
 
 
-def declared_exclusions(db: apsw.Connection) -> list[DeclaredExclusion]:
-    """Those in force, oldest first."""
-    records = rows(
-        db,
-        "SELECT id, selector, from_ms, to_ms, reason, who, at FROM exclusions WHERE withdrawn_at IS NULL ORDER BY id",
-    )
-    return [
-        DeclaredExclusion(
-            id=one[0],
-            select=msgspec.json.decode(one[1], type=Selector),
-            begins=one[2],
-            ends=one[3],
-            reason=one[4],
-            who=one[5],
-            at=one[6],
-        )
-        for one in records
-    ]
+async def exclusions_in_force(reader: LedgerReader) -> Exclusions:
+    """What does not count now: the inventory's and those that people declared since."""
+    declared = await reader.read(lambda tx: tx.exclusions.in_force())
+    return Exclusions(reader.inventory, declared)
 
 
-def declare(db: apsw.Connection, select: Selector, begins: int, ends: int, reason: str, who: str, now: int) -> int:
+def declare(tx: Transaction, select: Selector, begins: int, ends: int, reason: str, who: str, now: int) -> int:
     """Note an exclusion and who declared it; answers its number. Raises ValueError in words."""
     if begins >= ends:
         raise ValueError("an exclusion ends after it begins")
@@ -91,23 +66,15 @@ def declare(db: apsw.Connection, select: Selector, begins: int, ends: int, reaso
         raise ValueError(f"an exclusion needs a reason, of at most {MAX_REASON} characters")
     if not who.strip():
         raise ValueError("an exclusion is declared by someone")
+    number = tx.exclusions.add(select, begins, ends, reason.strip(), who, now)
     chosen = msgspec.json.encode(select).decode()
-    db.execute(
-        "INSERT INTO exclusions (selector, from_ms, to_ms, reason, who, at) VALUES (?, ?, ?, ?, ?, ?)",
-        (chosen, begins, ends, reason.strip(), who, now),
-    )
-    number = db.last_insert_rowid()
-    audit(db, now, who, "exclude", {"id": number, "select": chosen, "from": begins, "to": ends, "reason": reason})
+    tx.audit.add(now, who, "exclude", {"id": number, "select": chosen, "from": begins, "to": ends, "reason": reason})
     return number
 
 
-def withdraw(db: apsw.Connection, number: int, who: str, now: int) -> bool:
+def withdraw(tx: Transaction, number: int, who: str, now: int) -> bool:
     """Take an exclusion back; False when there is none in force of that number. It stays in the store."""
-    db.execute(
-        "UPDATE exclusions SET withdrawn_at = ?, withdrawn_by = ? WHERE id = ? AND withdrawn_at IS NULL",
-        (now, who, number),
-    )
-    if not db.changes():
-        return False
-    audit(db, now, who, "withdraw exclusion", {"id": number})
-    return True
+    withdrawn = tx.exclusions.withdraw(number, who, now)
+    if withdrawn:
+        tx.audit.add(now, who, "withdraw exclusion", {"id": number})
+    return withdrawn

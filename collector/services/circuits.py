@@ -1,40 +1,37 @@
-"""Leased circuits: how long each was down, whose it was and why; counted once settled, and listed with evidence."""
+"""Leased circuits: how long each was down, whose it was and why; counted once settled."""
 
 import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Final
 
-import apsw
-
 from collector.causes import links
-from collector.causes.links import CircuitOutage
 from collector.causes.lives import POWER_RETURN_MS
 from collector.causes.verdicts import CauseAnalysis
-from collector.ledger.counted import Interval
-from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.store.database import Database
-from inventory.protocol.states import DOWN
+from collector.queries.causes import analyse_causes
+from collector.queries.circuits import checks_of_link, with_downtime
+from collector.queries.reader import LedgerReader
+from collector.store.interfaces.store import Store
+from collector.store.records import LinkKey
 
 log = logging.getLogger("collector.links")
 
 EVERY: Final = 30.0  # seconds between two rounds of counting
-Seconds = Mapping[stored.LinkKey, int]
+Seconds = Mapping[LinkKey, int]
 
 
 class Circuits:
     """``down``: ms down by (link, provider, cause) since this incarnation of the store began. They never go back."""
 
-    def __init__(self, database: Database, reader: LedgerReader) -> None:
+    def __init__(self, store: Store, reader: LedgerReader) -> None:
         self.down: Seconds = {}
-        self._database = database
+        self._store = store
         self._reader = reader
         self._until: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        self.down, self._until = await stored.link_seconds(self._database)
+        self.down, self._until = await self._store.read(lambda tx: (tx.circuits.down(), tx.circuits.settled()))
 
     async def run(self) -> None:
         while True:
@@ -59,75 +56,32 @@ class Circuits:
                     for link, since in due.items()
                 }
 
-            additions = await self._reader.causes(work, begin)
+            additions = await analyse_causes(self._reader, work, begin)
             added = {(link, *key): ms for link, one in additions.items() for key, ms in one.down.items() if ms > 0}
             settled = {link: one.until for link, one in additions.items() if one.until > due[link]}
             if added:
-                await stored.add_link_seconds(self._database, added, {link: settled[link] for link, *_ in added})
+                counted = {link: settled[link] for link, *_ in added}
+                await self._store.write(lambda tx: tx.circuits.add(added, counted))
                 self.down = {key: self.down.get(key, 0) + added.get(key, 0) for key in self.down.keys() | added.keys()}
             self._until |= settled
-
-    async def outages(self, window: Interval, only: str = "") -> list[CircuitOutage]:
-        """Every stretch of the window in which a circuit (``only`` that one) was down, by circuit and time."""
-        link_ids = [only] if only else list(self._reader.inventory.links)
-        with_downtime = await self._with_downtime(link_ids, window[0])
-
-        def work(analysis: CauseAnalysis) -> list[CircuitOutage]:
-            return [
-                one
-                for link in with_downtime
-                for one in links.outages(analysis.topology, analysis.evidence, link, window)
-            ]
-
-        return await self._reader.causes(work, window[0]) if with_downtime else []
-
-    async def totals(self, window: Interval) -> dict[tuple[str, str], int]:
-        """ms down over the window by (link, provider)."""
-        totals: dict[tuple[str, str], int] = {}
-        for one in await self.outages(window):
-            key = one.link, one.provider
-            totals[key] = totals.get(key, 0) + one.end - one.start
-        return totals
 
     async def _due(self) -> dict[str, int]:
         """Circuits with time down that may not be counted yet, and from when on; the others go on in memory."""
         every = list(self._reader.inventory.links)
-        since = {link: max(self._until.get(link, 0), self._database.count_from) for link in every}
+        since = {link: max(self._until.get(link, 0), self._store.count_from) for link in every}
         begin = min(since.values(), default=0)
-        with_downtime = set(await self._with_downtime(every, begin))
+        affected = set(await with_downtime(self._reader, every, begin))
         for link in every:
-            if link not in with_downtime and (not_down_until := self._not_down_until(link)) is not None:
+            if link not in affected and (not_down_until := self._not_down_until(link)) is not None:
                 self._until[link] = max(since[link], not_down_until)
-        return {link: since[link] for link in every if link in with_downtime}
+        return {link: since[link] for link in every if link in affected}
 
     def _not_down_until(self, link: str) -> int | None:
         """The moment before which no check of the circuit can turn out to have been down; None: one never looked."""
         lasts = []
-        for row in self._rows(link):
-            tail = self._reader.fleet.tail(self._reader.fleet.checks[row])
+        for entry in checks_of_link(self._reader, link):
+            tail = self._reader.fleet.tail(self._reader.registered(entry))
             if tail is None:
                 return None
             lasts.append(tail.last - tail.error_to - POWER_RETURN_MS)
         return min(lasts, default=None)
-
-    async def _with_downtime(self, link_ids: list[str], begin: int) -> list[str]:
-        """Those with a check that was down at some time from ``begin`` on."""
-        rows = {link: self._rows(link) for link in link_ids}
-        open_ = {
-            row
-            for some in rows.values()
-            for row in some
-            if (tail := self._reader.fleet.tail(self._reader.fleet.checks[row])) is not None and tail.state == DOWN
-        }
-
-        def work(db: apsw.Connection) -> set[int]:
-            sql = "SELECT 1 FROM spans WHERE check_id = ? AND end > ? AND state = ? LIMIT 1"
-            every = {row for some in rows.values() for row in some}
-            return {row for row in every if db.execute(sql, (row, begin, DOWN)).get is not None}
-
-        down = open_ | await self._database.read(work)
-        return [link for link in link_ids if not down.isdisjoint(rows[link])]
-
-    def _rows(self, link: str) -> list[int]:
-        entries = [self._reader.by_uid(uid) for uid in self._reader.topology.link_checks(link)]
-        return [one.row for one in entries if one is not None]

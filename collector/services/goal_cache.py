@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 
 from collector.goals.evaluate import Evaluation
-from collector.queries.reading import LedgerReader
+from collector.queries.goals import evaluations
+from collector.queries.reader import LedgerReader
 from inventory.base.types import Text
 
 SHARE = 50  # an evaluation takes at most this fraction of the time
@@ -15,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class GoalCache:
-    """``evaluations`` as of ``at`` (ms, 0: none yet)."""
+    """The goals' latest evaluations, and when they were made."""
 
     def __init__(self, reader: LedgerReader) -> None:
         self.evaluations: Sequence[Evaluation] = ()
-        self.at = 0
+        self.at = 0  # ms; 0: none yet
         self.wake = asyncio.Event()
         self._reader = reader
 
@@ -29,7 +30,7 @@ class GoalCache:
 
     async def refresh(self) -> None:
         at = self._reader.wall()
-        self.evaluations = await self._reader.evaluations()
+        self.evaluations = await evaluations(self._reader)
         self.at = at
 
     async def run(self, least: float, most: float) -> None:

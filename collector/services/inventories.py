@@ -8,7 +8,8 @@ from datetime import date, datetime, time
 from pathlib import Path
 
 from collector.ingest.ingest import Ingest
-from collector.ingest.plans import Lifespan, PlanError
+from collector.ingest.plans import PlanError
+from collector.store.records import Lifespan
 from collector.store.revocations import Revocations
 from inventory.base.problems import Problem
 from inventory.build import load, planning

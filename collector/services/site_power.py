@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import apsw
 import msgspec
 
 from collector.ledger.counted import count
@@ -18,10 +17,12 @@ from collector.ledger.figures import history
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.steps import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
-from collector.queries.reading import CheckEntry, LedgerReader
-from collector.store import queries
-from collector.store.database import Database, StoreError
+from collector.queries.reader import CheckEntry, LedgerReader
+from collector.store.errors import StoreError
+from collector.store.interfaces.store import Store, Transaction
+from collector.store.records import PowerCounter
 from inventory.model.entities import Check, Device, Inventory
+from inventory.protocol import kinds
 from inventory.protocol.states import UNKNOWN
 
 EVERY: Final = (5.0, 60.0)  # seconds between two counts, by how long one takes
@@ -34,13 +35,6 @@ log = logging.getLogger(__name__)
 Feed = frozenset[str]  # ids of UPSs
 
 
-class PowerCounter(msgspec.Struct, frozen=True):
-    """Counted up to ``upto``; ``settled``: ms on mains, on battery, without power, unknown."""
-
-    upto: int
-    settled: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-
 class WatchedSite(msgspec.Struct, frozen=True):
     """A site's UPSs by id, each with the checks of kind power that look at it, and what feeds what."""
 
@@ -51,16 +45,16 @@ class WatchedSite(msgspec.Struct, frozen=True):
 class SitePower:
     """``counters`` by site, for every site that a check of kind power is about."""
 
-    def __init__(self, database: Database, reader: LedgerReader) -> None:
+    def __init__(self, store: Store, reader: LedgerReader) -> None:
         self.counters: Mapping[str, PowerCounter] = {}
-        self._database = database
+        self._store = store
         self._reader = reader
         self._saved = time.monotonic()
         self._watched: tuple[Any, Mapping[str, WatchedSite]] = (None, {})
 
     async def load(self) -> None:
         """What was counted before."""
-        self.counters = await self._database.read(lambda db: _load(db, self._database.incarnation))
+        self.counters = await self._store.read(lambda tx: tx.power.counters(self._store.incarnation))
 
     async def run(self) -> None:
         """Count now and then; what is counted is kept at the end."""
@@ -81,34 +75,34 @@ class SitePower:
             self._watched = (key, await asyncio.to_thread(self._find_sites))
         watched = self._watched[1]
         at_sites = {site: self._tails(one) for site, one in watched.items()}
-        before, count_from = self.counters, self._database.count_from
+        before, count_from = self.counters, self._store.count_from
 
-        def work(db: apsw.Connection) -> dict[str, PowerCounter]:
+        def work(tx: Transaction) -> dict[str, PowerCounter]:
             counters = dict(before)
             for site, one in watched.items():
-                counted = self._advance(db, one, at_sites[site], before.get(site), count_from)
+                counted = self._advance(tx, one, at_sites[site], before.get(site), count_from)
                 if counted is not None:
                     counters[site] = counted
             return counters
 
-        self.counters = await self._database.read(work)
+        self.counters = await self._store.read(work)
         if time.monotonic() - self._saved >= SAVED_EVERY:
             await self.save()
 
     async def save(self) -> None:
-        counters, incarnation = self.counters, self._database.incarnation
+        counters, incarnation = self.counters, self._store.incarnation
         self._saved = time.monotonic()
         try:
-            await self._database.write(lambda db: _save(db, counters, incarnation))
+            await self._store.write(lambda tx: tx.power.put(counters, incarnation))
         except StoreError as error:
             log.warning("the power of the sites is not kept yet: %s", error)
 
     def _find_sites(self) -> dict[str, WatchedSite]:
-        """The sites that checks of kind power are about."""
+        """The sites that power checks are about."""
         inventory = self._reader.inventory
         by_site: dict[str, dict[str, list[CheckEntry]]] = {}
         for entry in self._reader.current_checks():
-            if entry.check is not None and entry.kind == "power":
+            if entry.check is not None and entry.kind in kinds.about("power"):
                 of_site = by_site.setdefault(entry.check.site, {})
                 of_site.setdefault(ups_of(entry.check, inventory), []).append(entry)
         return {site: WatchedSite(ups, feeds_of(site, ups, inventory)) for site, ups in by_site.items()}
@@ -120,7 +114,7 @@ class SitePower:
 
     def _advance(
         self,
-        db: apsw.Connection,
+        tx: Transaction,
         watched: WatchedSite,
         tails: Mapping[int, LedgerTail | None],
         before: PowerCounter | None,
@@ -133,7 +127,7 @@ class SitePower:
         to = min(tail.last if tail is not None else 0 for tail in tails.values())
         if before is None:
             before = PowerCounter(
-                max(count_from, min(_first_look(db, row, tail) for row, tail in tails.items() if tail))
+                max(count_from, min(_first_look(tx, row, tail) for row, tail in tails.items() if tail))
             )
         if to <= before.upto:
             return before
@@ -141,7 +135,7 @@ class SitePower:
 
         def segments_of(entry: CheckEntry) -> list[TimelineSegment]:
             tail, registered = tails[entry.row], self._reader.registered(entry)
-            spans = _history(db, entry.row, tail, window)
+            spans = _history(tx, entry.row, tail, window)
             return timeline(spans, count(window, to, (registered.born, registered.ended)))
 
         lines = {
@@ -193,25 +187,15 @@ def feeds_of(site: str, watched: Iterable[str], inventory: Inventory) -> list[Fe
     return feeds or [watched_ids]
 
 
-def _first_look(db: apsw.Connection, row: int, tail: LedgerTail) -> int:
+def _first_look(tx: Transaction, row: int, tail: LedgerTail) -> int:
     """When a check was first looked at."""
-    first_start = db.execute("SELECT min(start) FROM spans WHERE check_id = ?", (row,)).get
-    return min(tail.start, first_start) if isinstance(first_start, int) else tail.start
+    first_start = tx.spans.first_start(row)
+    return tail.start if first_start is None else min(tail.start, first_start)
 
 
-def _history(db: apsw.Connection, row: int, tail: LedgerTail | None, window: tuple[int, int]) -> list[Span]:
+def _history(tx: Transaction, row: int, tail: LedgerTail | None, window: tuple[int, int]) -> list[Span]:
     """All that touches the window; the store may be past the state that was published."""
-    closed = queries.spans(db, [row], window[0] - 1, window[1] + 1)[row]
+    closed = tx.spans.closed([row], window[0] - 1, window[1] + 1)[row]
     if tail is None:
         return closed
     return history([span for span in closed if span.sure_from < tail.sure_from], tail, window[1])
-
-
-def _load(db: apsw.Connection, incarnation: str) -> dict[str, PowerCounter]:
-    sql = "SELECT site, upto, mains, battery, none, unknown FROM site_power WHERE incarnation = ?"
-    return {site: PowerCounter(upto, (a, b, c, d)) for site, upto, a, b, c, d in db.execute(sql, (incarnation,))}
-
-
-def _save(db: apsw.Connection, counters: Mapping[str, PowerCounter], incarnation: str) -> None:
-    rows = [(site, incarnation, one.upto, *one.settled) for site, one in counters.items()]
-    db.executemany("INSERT OR REPLACE INTO site_power VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

@@ -1,5 +1,6 @@
-"""The store: all that the collector keeps, in one SQLite file.
+"""The store: all that the collector keeps, behind one door.
 
-``database`` opens it and owns its one writer; ``migrations`` are numbered SQL files; ``queries`` reads for pages,
-metrics and reports; ``prune`` lets go of what has had its time. Spans stay for ever.
+``interfaces`` says what a store can do, one protocol a subject, over the values of ``records``; ``sqlite`` does it in
+one file; ``opening`` is where the one is chosen. What stands above knows only the interfaces: ``prune`` lets go of what
+has had its time, ``registry``, ``outbox`` and ``unsubscribed`` are rules over the repositories.
 """

@@ -63,3 +63,8 @@ def merged(bodies: Sequence[Cells]) -> Cells:
                 if cell[at]:
                     put(into, at, *cell[at : at + 4])
     return total
+
+
+def measures_of_cell(cell: "array[int]") -> list[list[int]]:
+    """A cell's integers, four for latency and for each column."""
+    return [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]

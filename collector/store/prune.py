@@ -5,13 +5,11 @@ Batches 7 days after receipt (never one that a restart would replay, or that wai
 become too many. Spans stay for ever.
 """
 
+from collections.abc import Callable
 from typing import Final
 
-import apsw
-
-from collector.store import cells
 from collector.store.cells import FIVE_MINUTES, HOUR
-from collector.store.database import Database
+from collector.store.interfaces.store import Store, Transaction
 
 DAY: Final = 86_400_000
 BATCHES: Final = 7 * DAY
@@ -24,88 +22,30 @@ STEP_ROWS: Final = 500  # rows a transaction
 LATEST: Final = 6 * HOUR  # an hour is added up once it lies so far back; what comes later gets a row of its own
 
 
-async def step(database: Database, now: int) -> int:
+async def step(store: Store, now: int) -> int:
     """One small transaction of each sort. Gives how many rows went."""
     deleted = 0
-    for work in (_batches, _dead_letters, _events, _hourly, _old_sums):
-        deleted += await database.write(lambda db, work=work: work(db, now))  # type: ignore[misc]
+    for work in _steps(now):
+        deleted += await store.write(work)
     return deleted
 
 
-async def prune_all(database: Database, now: int) -> int:
+async def prune_all(store: Store, now: int) -> int:
     """Steps until nothing is left to let go of."""
     total = 0
-    while deleted := await step(database, now):
+    while deleted := await step(store, now):
         total += deleted
     return total
 
 
-def _batches(db: apsw.Connection, now: int) -> int:
-    """From the oldest row on; received times may run back where the clock was stepped, so only the oldest count."""
-    rows = db.execute(
-        "SELECT id, received FROM batches WHERE id <= (SELECT after FROM replay) ORDER BY id LIMIT ?", (STEP_ROWS,)
-    )
-    last = None
-    for number, received in rows:
-        if received >= now - BATCHES:
-            break
-        last = number
-    if last is None:
-        return 0
-    db.execute("DELETE FROM batches WHERE id <= ? AND id NOT IN (SELECT batch FROM deferred)", (last,))
-    return db.changes()
-
-
-def _dead_letters(db: apsw.Connection, now: int) -> int:
-    db.execute(
-        "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters ORDER BY id LIMIT ?)"
-        " AND (at < ? OR id <= (SELECT max(id) FROM dead_letters) - ?)",
-        (STEP_ROWS, now - DEAD_LETTERS, MAX_DEAD_LETTERS),
-    )
-    return db.changes()
-
-
-def _events(db: apsw.Connection, now: int) -> int:
-    db.execute(
-        "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND at < ?",
-        (STEP_ROWS, now - EVENTS),
-    )
-    return db.changes()
-
-
-def _hourly(db: apsw.Connection, now: int) -> int:
-    """The oldest hour that has 5-minute sums not added up yet; what comes late makes a second row of its hour."""
-    start = db.execute(
-        "SELECT start FROM sums WHERE rolled = 0 AND width = ? AND start < ? ORDER BY start LIMIT 1",
-        (FIVE_MINUTES, (now - LATEST) // HOUR * HOUR),
-    ).get
-    if not isinstance(start, int):
-        return 0
-    hour = start - start % HOUR
-    rows = db.execute(
-        "SELECT id, stream, plan, body FROM sums WHERE rolled = 0 AND width = ? AND start >= ? AND start < ?"
-        " ORDER BY start, id LIMIT ?",
-        (FIVE_MINUTES, hour, hour + HOUR, STEP_ROWS),
-    ).fetchall()
-    grouped: dict[tuple[int, bytes], list[cells.Cells]] = {}
-    for _, stream, plan, body in rows:
-        grouped.setdefault((int(stream), bytes(plan)), []).append(cells.decode(bytes(body)))  # type: ignore[arg-type]
-    db.executemany(
-        "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)",
-        [(stream, hour, HOUR, plan, cells.encode(cells.merged(some))) for (stream, plan), some in grouped.items()],
-    )
-    db.executemany("UPDATE sums SET rolled = 1 WHERE id = ?", [(row[0],) for row in rows])
-    return len(rows)
-
-
-def _old_sums(db: apsw.Connection, now: int) -> int:
-    """What came late, older than its own age already, is added up first."""
-    deleted = 0
-    for width, age, rolled in ((FIVE_MINUTES, FIVE_MINUTE_SUMS, 1), (HOUR, HOURLY_SUMS, 0)):
-        db.execute(
-            "DELETE FROM sums WHERE id IN"
-            " (SELECT id FROM sums WHERE width = ? AND start < ? AND rolled = ? ORDER BY start LIMIT ?)",
-            (width, now - age, rolled, STEP_ROWS),
-        )
-        deleted += db.changes()
-    return deleted
+def _steps(now: int) -> list[Callable[[Transaction], int]]:
+    return [
+        lambda tx: tx.batches.prune(tx.checkpoints.replay_after(), now - BATCHES, STEP_ROWS),
+        lambda tx: tx.dead_letters.prune(now - DEAD_LETTERS, MAX_DEAD_LETTERS, STEP_ROWS),
+        lambda tx: tx.events.prune(now - EVENTS, STEP_ROWS),
+        lambda tx: tx.sums.roll_up((now - LATEST) // HOUR * HOUR, STEP_ROWS),
+        lambda tx: (
+            tx.sums.prune(FIVE_MINUTES, now - FIVE_MINUTE_SUMS, STEP_ROWS)
+            + tx.sums.prune(HOUR, now - HOURLY_SUMS, STEP_ROWS)
+        ),
+    ]

@@ -12,19 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from collector.store.records import Revocation
 from inventory.base.files import sync
 
 log = logging.getLogger(__name__)
-
-
-class Revocation(msgspec.Struct, frozen=True):
-    """Certificates of ``agent`` with serials up to ``up_to`` (hexadecimal) are void. ``at``: ms since the epoch."""
-
-    agent: str
-    up_to: str
-    at: int
-    who: str
-    reason: str
 
 
 _decoder = msgspec.json.Decoder(Revocation)

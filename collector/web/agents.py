@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from collector.ingest.ingest import PushError
+from collector.ingest.limits import PushError
 from collector.keys import pki
 from collector.store.registry import EnrolmentRefused, Registry
 from collector.web.client_certificates import Peer, Peers

@@ -2,19 +2,20 @@
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 
 from collector.config import OperatorsConfig, parse_address
-from collector.queries.reading import LedgerReader
-from collector.store.database import StoreError
+from collector.queries.reader import LedgerReader
+from collector.store.errors import StoreError
+from collector.web.api.openapi import describe
+from collector.web.api.routes import WHO, ApiPost, ApiRoute
 from collector.web.auth import Guard
-from collector.web.openapi import describe
+from collector.web.pages import PageGroup
 from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of
-from collector.web.routes import WHO, ApiPost, ApiRoute
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,6 @@ HEADERS = {
 }
 PUBLIC_PATHS = frozenset({"/-/healthy", "/-/ready", "/static/haidang.css"})  # for probes and links; they tell nothing
 LINKS = "/links/"  # from mails: the token says who may do what, to whom it was sent is who does it
-
-
-class PageGroup(Protocol):
-    """What draws the pages."""
-
-    def routes(self) -> Mapping[str, Handler]: ...
-    def posts(self) -> Mapping[str, Handler]: ...
 
 
 class ApiGroup(Protocol):

@@ -20,6 +20,7 @@ from babel.messages.pofile import read_po, write_po
 
 from alerts.language.catalogue import LOCALE, MESSAGES, REASONS
 from deploy.words import sentences
+from inventory.protocol import kinds
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("alerts", "collector")  # whose words are for people; the agent's sentences are a domain of their own
@@ -102,6 +103,17 @@ def messages_of_source() -> Iterator[SourceMessage]:
                 yield from _extracted("jinja2.ext:babel_extract", path, name)
 
 
+def messages_of_kinds() -> Iterator[SourceMessage]:
+    """What the kinds of probe declare for pages and mails."""
+    for name, kind in sorted(kinds.load().items()):
+        file = f"agent/probes/{name}.py"
+        yield SourceMessage(kind.title, "kind", file)
+        for mail in kind.mails.values():
+            for words in (mail.headline, mail.link_headline, *mail.steps):
+                if words:
+                    yield SourceMessage(words, None, file)
+
+
 def _extracted(method: str, path: Path, name: str) -> Iterator[SourceMessage]:
     # a template that cannot be read is to be heard of; trim_blocks and newstyle as the pages' own environment has them
     options = {"encoding": "utf-8", "silent": "false", "trim_blocks": "true", "newstyle_gettext": "true"}
@@ -125,7 +137,7 @@ def messages_of_reasons() -> Iterator[SourceMessage]:
 
 
 DOMAINS: Final = (
-    Domain(MESSAGES, messages_of_source, HOLES),
+    Domain(MESSAGES, lambda: (*messages_of_source(), *messages_of_kinds()), HOLES),
     Domain(REASONS, messages_of_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
 )
 

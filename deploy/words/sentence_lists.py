@@ -9,6 +9,7 @@ from typing import Final
 # Modules of the agent that make no reasons: they speak to who runs them, to servers, or to the collector.
 MODULES_WITHOUT_REASONS: Final = (
     "agent/cli/main.py",
+    "agent/first_steps.py",  # what mails advise
     "agent/clock.py",
     "agent/config.py",
     "agent/cli/doctor.py",
@@ -21,6 +22,10 @@ MODULES_WITHOUT_REASONS: Final = (
     "agent/uplink/plans.py",
     "agent/uplink/push.py",
     "agent/runtime/run.py",
+    "agent/runtime/certificates.py",
+    "agent/runtime/plan_follower.py",
+    "agent/runtime/pushers.py",
+    "agent/runtime/reporter.py",
     "agent/runtime/service.py",
     "agent/spool/",
     "agent/runtime/status.py",

@@ -32,6 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 _CALLS: Final = frozenset(
     (
         "Meta",
+        "MailWords",
         "Measure",
         "Codes",
         "TypeError",
@@ -126,7 +127,7 @@ def of_source(source: str, file: str) -> Iterator[Sentence]:
 
 
 def of_collector(source: str, file: str) -> Iterator[Sentence]:
-    """The strings that the collector hands to ``step`` and ``Now``, directly or as a constant of the module."""
+    """The strings that the collector hands to ``step`` and ``CheckStatus``, directly or as a constant of the module."""
     tree = ast.parse(source)
     constants = {
         node.target.id: node.value
@@ -134,7 +135,7 @@ def of_collector(source: str, file: str) -> Iterator[Sentence]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("step", "Now"):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("step", "CheckStatus"):
             for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
                 value = constants.get(argument.id) if isinstance(argument, ast.Name) else argument
                 if isinstance(value, ast.Constant | ast.JoinedStr) and (words := _sentence(value)):
@@ -156,6 +157,8 @@ def _is_excluded(around: tuple[ast.AST, ...]) -> bool:
     for inner, outer in zip(around, (*around[1:], None), strict=True):
         if inner is around[0] and isinstance(inner, ast.Expr):
             return True  # documentation
+        if isinstance(inner, ast.Assign) and isinstance(outer, ast.ClassDef):
+            return True  # what a class declares
         if isinstance(inner, ast.Compare | ast.Subscript):
             return True  # what is compared with or looked up
         if isinstance(inner, ast.Call) and _callee_name(inner) in _CALLS:

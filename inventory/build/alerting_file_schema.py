@@ -10,10 +10,11 @@ import msgspec
 
 from inventory.base.problems import NOWHERE, Place
 from inventory.base.types import Duration, Slug, Text
-from inventory.model.alerting import ConditionKind, Severity
+from inventory.model.alerting import Severity, condition_names
 from inventory.model.selectors import Selector
 
 Daily = Annotated[int | None, msgspec.Meta(extra={"reader": "daily"}, description="07:00, or never")]
+ConditionName = Annotated[str, msgspec.Meta(extra={"choices": condition_names})]
 Repeat = Annotated[int, msgspec.Meta(extra={"reader": "repeat"}, description="4h, or never")]
 
 
@@ -79,7 +80,7 @@ class RouteShape(msgspec.Struct, frozen=True, kw_only=True):
 class ConditionShape(msgspec.Struct, frozen=True, kw_only=True, rename={"lasting": "for"}):
     """When something is an incident. With the id of a default one, what is given here changes that one."""
 
-    on: ConditionKind | None = None
+    on: ConditionName | None = None
     select: Selector = Selector()
     names: tuple[str, ...] = ()
     looks: int = 3

@@ -1,6 +1,6 @@
 """Assemble the alerting sections of the files into the inventory's alerting."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -11,7 +11,6 @@ from inventory.build.sections import Sections
 from inventory.model import alerting
 from inventory.times.workdays import hours_of
 
-DEFAULTS: Final = {condition.id: condition for condition in alerting.DEFAULT_CONDITIONS}
 _FIELD_NAMES = {"for": "for_ms", "quiet": "quiet_ms"}  # keys in files that conditions call otherwise
 
 
@@ -40,16 +39,21 @@ def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alertin
     return alerting.Alerting(**fields)
 
 
+def defaults_by_id() -> dict[str, alerting.Condition]:
+    return {condition.id: condition for condition in alerting.default_conditions()}
+
+
 def _conditions(shapes: dict[str, ConditionShape]) -> tuple[alerting.Condition, ...]:
     """Those of the files as they stand there, then the defaults, with what the files change in them."""
+    shipped = defaults_by_id()
     custom = [
         alerting.Condition(id=ident, on=shape.on, **_written_fields(shape))
         for ident, shape in shapes.items()
-        if ident not in DEFAULTS and shape.on is not None  # without, it is a mistake that crosscheck names
+        if ident not in shipped and shape.on is not None  # without, it is a mistake that crosscheck names
     ]
     defaults = [
         msgspec.structs.replace(default, **_written_fields(shapes[ident])) if ident in shapes else default
-        for ident, default in DEFAULTS.items()
+        for ident, default in shipped.items()
     ]
     return (*custom, *defaults)
 

@@ -19,14 +19,12 @@ from inventory.protocol.kinds import Kinds
 from inventory.yaml.nodes import MappingNode, ScalarNode
 
 TAG: Final = "backup"
-KIND_BY_EVIDENCE: Final = {"pings": "job", "files": "backup", "repository": "backup", "drill": "drill"}  # by evidence
 NAMES: Final = {
     "pings": ("tác vụ", "its job"),
     "files": ("tệp sao lưu", "files"),
     "repository": ("kho sao lưu", "repository"),
     "drill": ("thử phục hồi", "restore drill"),
 }
-NAME_PARAM: Final = {"job": "job", "drill": "drill"}  # by kind, the parameter that is the backup's own key if not given
 RPO: Final = "rpo"
 SHARED_KEYS: Final = ("interval", "timeout", "hold", "recheck", "agent", "objective", "calendar")
 
@@ -43,9 +41,9 @@ def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds
         template_shape = base.evidence.get(evidence) if base is not None else None
         if site_shape is not None and site_shape.off:
             continue
-        kind = _kind(evidence, site_shape, template_shape)
-        name_param = NAME_PARAM.get(kind or "")
+        kind = _kind(evidence, kinds, site_shape, template_shape)
         kind_info = kinds.get(kind or "")
+        name_param = "" if kind_info is None else kind_info.named_by  # the backup's own key if not given
         has_rpo = kind_info is not None and RPO in kind_info.schema.get("properties", {})
         template_check = (
             _check(base, template_shape, kind, name_param and (name_param, key), has_rpo)
@@ -60,9 +58,10 @@ def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds
             yield evidence, template_check, _check(own, site_shape, None, None, has_rpo)
 
 
-def _kind(evidence: str, *shapes: CheckShape | None) -> str | None:
-    kinds = (shape.kind for shape in shapes if shape is not None and shape.kind is not None)
-    return next(kinds, KIND_BY_EVIDENCE.get(evidence))
+def _kind(evidence: str, kinds: Kinds, *shapes: CheckShape | None) -> str | None:
+    """The kind that is written, else the one that evidence under this key means."""
+    written = (shape.kind for shape in shapes if shape is not None and shape.kind is not None)
+    return next(written, kinds.of_evidence(evidence))
 
 
 def _check(

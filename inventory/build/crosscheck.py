@@ -24,7 +24,7 @@ from inventory.build.file_schema import (
 from inventory.build.sections import Sections
 from inventory.model import entities, goals
 from inventory.protocol.causes import CAUSES
-from inventory.protocol.kinds import Kinds
+from inventory.protocol.kinds import Kind, Kinds
 
 WINDOW = re.compile(r"day|week|month|quarter|year|rolling-([1-9]\d{0,2})d")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -39,7 +39,7 @@ def crosscheck(inventory: entities.Inventory, sections: Sections, kinds: Kinds) 
     for ident, register in sections.registers.items():
         if ident not in sections.agencies and not sections.may_be_broken("agencies", ident):
             yield register.at.problem("", f"there is no agency {ident}")
-    yield from _checks(inventory, sections)
+    yield from _checks(inventory, sections, kinds)
     for goal_id, goal in sections.goals.items():
         yield from _goal(goal_id, goal, inventory, sections, kinds)
     for exclusion in sections.exclusions.values():
@@ -160,7 +160,7 @@ def _life(shape: LifeShape) -> Iterator[Problem]:
         yield shape.at.problem("to", f"{shape.ends} is not later than from, {shape.begins}")
 
 
-def _checks(inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _checks(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     for agency in sections.agencies.values():
         sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
         for holder in (agency, *sites):
@@ -174,8 +174,9 @@ def _checks(inventory: entities.Inventory, sections: Sections) -> Iterator[Probl
                 yield from references.calendar(entry.at, "calendar", entry.calendar, sections)
     limited_agents = {agent.id: agent for agent in inventory.agents.values() if agent.networks or agent.ports}
     for check in inventory.checks.values() if limited_agents else ():
-        if check.agent in limited_agents and (reason := _why_forbidden(check, limited_agents[check.agent])):
-            shape = sections.agencies[inventory.sites[limited_agents[check.agent].site].agency]
+        agent = limited_agents.get(check.agent)
+        if agent is not None and (reason := _why_forbidden(check, kinds[check.kind], agent)):
+            shape = sections.agencies[inventory.sites[agent.site].agency]
             yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {reason}")
 
 
@@ -187,11 +188,12 @@ def _check_shapes(checks: dict[str, CheckShape], backups: dict[str, BackupShape]
         yield from backup.evidence.values()
 
 
-def _why_forbidden(check: entities.Check, agent: entities.Agent) -> str:
+def _why_forbidden(check: entities.Check, kind: Kind, agent: entities.Agent) -> str:
     """Why the agent's own limits refuse a check, as far as its target's address is written out."""
-    host, port = str(check.params.get("host", check.params.get("server", ""))), check.params.get("port")
-    if "url" in check.params:
-        url = urlsplit(str(check.params["url"]))
+    written = (check.params[name] for name in kind.addressed_by if name in check.params)
+    host, port = str(next(written, "")), check.params.get("port")
+    if "://" in host:
+        url = urlsplit(host)
         host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     if agent.networks and _is_address(host):
         address = ip_address(host)

@@ -8,10 +8,10 @@ from inventory.base.problems import Place, Problem
 from inventory.base.types import duration_text
 from inventory.build import reach, references
 from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, RosterShape, RotationShape, RouteShape
-from inventory.build.assemble_alerting import DEFAULTS
+from inventory.build.assemble_alerting import defaults_by_id
 from inventory.build.sections import Sections
 from inventory.model import entities
-from inventory.model.alerting import DAY, FINDINGS, HOUR, MINUTE
+from inventory.model.alerting import CONDITION_TYPES, DAY, FINDINGS, HOUR, MINUTE
 from inventory.model.rosters import MINUTES_OF_A_WEEK
 from inventory.protocol.causes import CAUSES
 from inventory.protocol.kinds import Kinds
@@ -205,9 +205,10 @@ def _route(shape: RouteShape, inventory: entities.Inventory, sections: Sections,
 def _condition(
     ident: str, shape: ConditionShape, inventory: entities.Inventory, sections: Sections, kinds: Kinds
 ) -> Iterator[Problem]:
-    at, default = shape.at, DEFAULTS.get(ident)
+    at, defaults = shape.at, defaults_by_id()
+    default = defaults.get(ident)
     if default is None and shape.on is None:
-        yield at.problem("", f"needs the key on: no default condition has this id; they are: {', '.join(DEFAULTS)}")
+        yield at.problem("", f"needs the key on: no default condition has this id; they are: {', '.join(defaults)}")
         return
     if default is not None and shape.on not in (None, default.on):
         yield at.problem("on", f"the default condition {ident} is on {default.on}: another one needs an id of its own")
@@ -216,7 +217,7 @@ def _condition(
     of_checks = on in ("down", "degraded")
     unused_keys = {
         **({} if of_checks else dict.fromkeys(_CHECK_ONLY_KEYS)),
-        **({} if of_checks or on in ("silent", "clock") else {"for": None}),
+        **({} if of_checks or on in ("silent", "clock") or _has_detector(on) else {"for": None}),
         **({} if on in ("finding", "collector") else {"names": None}),
         **({"select": None} if on == "collector" else {}),
     }
@@ -239,6 +240,11 @@ def _condition(
         unknown_references or shape.select.everything or sections.broken or reach.any_subject(shape.select, inventory)
     ):
         yield at.problem("select", "selects no check and no agent", warning=True)
+
+
+def _has_detector(on: str | None) -> bool:
+    condition_type = CONDITION_TYPES.get(on or "")
+    return condition_type is not None and bool(condition_type.detector)
 
 
 def _alerting(shape: AlertingShape) -> Iterator[Problem]:

@@ -9,7 +9,6 @@ from msgspec import inspect
 
 from inventory.base.problems import Invalid, Problem
 from inventory.build.assemble import assemble
-from inventory.build.backups import KIND_BY_EVIDENCE
 from inventory.build.crosscheck import crosscheck
 from inventory.build.file_schema import FileShape
 from inventory.build.sections import Sections
@@ -146,7 +145,7 @@ def _check_params(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> 
             check_path = f"{path}.{section}.{key}"
             kind_node = check.items.get("kind") if isinstance(check, nodes.MappingNode) else None
             name = kind_node.text if isinstance(kind_node, nodes.ScalarNode) and not kind_node.empty else ""
-            name = name or (KIND_BY_EVIDENCE.get(key, "") if section == "evidence" else "")
+            name = name or (kinds.of_evidence(key) or "" if section == "evidence" else "")
             if not isinstance(check, nodes.MappingNode) or not name:
                 continue
             params = check.items.get("params")

@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from inventory.model import goals
-from inventory.model.alerting import SEVERITIES, Condition, ConditionKind, Route, Severity
+from inventory.model.alerting import CONDITION_TYPES, SEVERITIES, Condition, Route, Severity
 from inventory.model.entities import Check, Inventory, Selector
 from inventory.model.rosters import contacts_of
 from inventory.protocol.causes import CAUSES
 
 NOTIFIED_SEVERITIES: tuple[Severity, ...] = ("critical", "warning")  # info is for the digest
-_CHECK_CONDITIONS: tuple[ConditionKind, ...] = ("down", "degraded")
-_AGENT_CONDITIONS: tuple[ConditionKind, ...] = ("silent", "clock", "finding")
-_GLOBAL_CONDITIONS: tuple[ConditionKind, ...] = ("risk", "missed", "collector")
 
 
 class IncidentSubject(NamedTuple):
@@ -204,9 +201,8 @@ def _unreached(inventory: Inventory, groups: Groups) -> str:
 
 def _severities(subject: IncidentSubject, fitting: int, conditions: tuple[Condition, ...]) -> Iterator[Severity]:
     """How heavy an incident of this can be, by the first condition of each sort that fits (as bits)."""
-    for on in (
-        _CHECK_CONDITIONS if subject.check is not None else _AGENT_CONDITIONS if subject.agent else _GLOBAL_CONDITIONS
-    ):
+    about = "check" if subject.check is not None else "agent" if subject.agent else "other"
+    for on in (one.name for one in CONDITION_TYPES.values() if one.about == about):
         fits = (one for index, one in enumerate(conditions) if one.on == on and fitting >> index & 1)
         condition = next(fits, None)
         if condition is not None and not condition.off:

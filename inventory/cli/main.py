@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from inventory.base.problems import Invalid, Problem
+from inventory.base.version import VERSION
 from inventory.build import planning
 from inventory.build.load import load, load_with_problems
 from inventory.cli import json_schema, register, show
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="haidang-inventory", description="The inventory: check, show, plan, compare.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--config", type=Path, metavar="FILE", help=f"where `inventory:` names the directory (default {CONFIG})"

@@ -1,6 +1,6 @@
 """Alerting: conditions, rosters, groups and routes. Times are ms, days and hours the province's.
 
-An inventory that says nothing of it works: ``DEFAULT_CONDITIONS`` hold, and without routes every incident goes to the
+An inventory that says nothing of it works: the default conditions hold, and without routes every incident goes to the
 contacts of the agencies that it touches and, what is critical or has no agency with contacts, to those of the hub's.
 """
 
@@ -14,7 +14,6 @@ from inventory.model.selectors import Hours, Selector
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")  # by weight; info is for the digest only
-ConditionKind = Literal["down", "degraded", "silent", "clock", "risk", "missed", "finding", "collector"]
 
 # what ingest notices about agents and their data, by the names that a condition on finding may give
 FINDINGS: Final = (
@@ -39,61 +38,146 @@ DAY: Final = 86_400_000
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """When something is wrong enough to be an incident. The first that fits a check (of its ``on``) holds for it.
-
-    ``on``: down, degraded: the state of the checks that ``select`` finds. silent: an agent that is not heard. clock: an
-    agent's wall clock that is off. risk: a goal's error budget that burns too fast; missed: a goal that is missed.
-    finding: what ingest noticed (a broken chain, dead letters ...). collector: the collector's own troubles.
-    ``names``: of on finding and collector, which kinds of it; empty: all.
-    ``looks`` of the last ``out_of`` looks in that state, and that state for at least ``for_ms``; for silent and clock
-    ``for_ms`` is how long not heard, how many ms off. ``recover``: looks in a better state until it is over;
-    ``quiet_ms``: how long it has to stay so. ``off``: never an incident.
-    """
+    """When something is wrong enough to be an incident. The first that fits a check (of its ``on``) holds for it."""
 
     id: str
-    on: ConditionKind
+    # of CONDITION_TYPES. down, degraded: the state of the checks that ``select`` finds. silent: an agent that is not
+    # heard. clock: an agent's wall clock that is off. risk: a goal's error budget that burns too fast; missed: a goal
+    # that is missed. finding: what ingest noticed (a broken chain, dead letters ...). collector: its own problems.
+    on: str
     select: Selector = Selector()
-    names: tuple[str, ...] = ()
-    looks: int = 3
+    names: tuple[str, ...] = ()  # of on finding and collector, which kinds of it; empty: all
+    looks: int = 3  # so many of the last ``out_of`` in that state
     out_of: int = 3
-    for_ms: int = 0
-    recover: int = 2
-    quiet_ms: int = MINUTE
+    for_ms: int = 0  # that state for at least so long; for silent and clock, how long not heard, how many ms off
+    recover: int = 2  # looks in a better state until it is over
+    quiet_ms: int = MINUTE  # how long it has to stay so
     severity: Severity = "critical"
-    off: bool = False
+    off: bool = False  # never an incident
+
+
+class ConditionType(msgspec.Struct, frozen=True, kw_only=True):
+    """What a condition may be on. One entry in CONDITION_TYPES is all that a new one takes."""
+
+    name: str  # as ``on:`` has it; the keys of its problems begin with it
+    about: Literal["check", "agent", "other"]  # what it is judged of: which routes may take it
+    title: str  # of mails and pages about it: English, a catalogue entry
+    defaults: tuple[Condition, ...]  # those that hold where the inventory does not change them
+    titled: bool = False  # a mail bears its title whatever the cause
+    advice: tuple[str, ...] = ()  # what to do first, a catalogue entry each; () where cause or kind of probe decides
+    # MODULE:FUNCTION of the collector that finds its problems (collector.evaluator.detectors); "" for those that the
+    # evaluator finds itself
+    detector: str = ""
+
+
+def message(text: str) -> str:
+    """The text as it is, marked for the catalogue: whoever shows it translates it."""
+    return text
 
 
 def _kinds(*kinds: str) -> Selector:
     return Selector(kinds=kinds)
 
 
-DEFAULT_CONDITIONS: Final[tuple[Condition, ...]] = (
-    # a backup, a drill and a job are judged by hours, and judged anew they come out the same
-    Condition(id="backup-missed", on="down", select=_kinds("backup", "job", "drill"), looks=1, out_of=1, recover=1),
-    Condition(id="no-power", on="down", select=_kinds("power"), looks=1, out_of=1, recover=1),
-    Condition(id="on-battery", on="degraded", select=_kinds("power"), looks=2, out_of=2, severity="critical"),
-    Condition(id="down", on="down"),
-    Condition(id="ups", on="degraded", select=_kinds("ups"), looks=3, for_ms=MINUTE, severity="warning"),
-    Condition(id="certificate", on="degraded", select=_kinds("tls"), looks=3, severity="warning"),
-    Condition(id="pcs", on="degraded", select=_kinds("lan"), looks=3, for_ms=30 * MINUTE, severity="warning"),
-    Condition(
-        id="backup-doubtful",
-        on="degraded",
-        select=_kinds("backup", "job", "drill"),
-        looks=1,
-        out_of=1,
-        recover=1,
-        severity="warning",
-    ),
-    Condition(id="throughput", on="degraded", select=_kinds("throughput"), looks=2, out_of=3, severity="info"),
-    Condition(id="degraded", on="degraded", for_ms=15 * MINUTE, severity="warning"),
-    Condition(id="silent", on="silent", for_ms=3 * MINUTE, severity="warning"),
-    Condition(id="clock", on="clock", for_ms=MINUTE, severity="warning"),  # an agent's clock a minute off
-    Condition(id="risk", on="risk", severity="warning"),
-    Condition(id="missed", on="missed", severity="warning"),
-    Condition(id="finding", on="finding", severity="info"),
-    Condition(id="collector", on="collector", severity="critical"),
-)
+CONDITION_TYPES: Final[dict[str, ConditionType]] = {
+    one.name: one
+    for one in (
+        ConditionType(
+            name="down",
+            about="check",
+            title=message("Not working"),
+            defaults=(
+                # a backup, a drill and a job are judged by hours, and judged anew they come out the same
+                Condition(
+                    id="backup-missed",
+                    on="down",
+                    select=_kinds("backup", "job", "drill"),
+                    looks=1,
+                    out_of=1,
+                    recover=1,
+                ),
+                Condition(id="no-power", on="down", select=_kinds("power"), looks=1, out_of=1, recover=1),
+                Condition(id="down", on="down"),
+            ),
+        ),
+        ConditionType(
+            name="degraded",
+            about="check",
+            title=message("Working poorly"),
+            defaults=(
+                Condition(id="on-battery", on="degraded", select=_kinds("power"), looks=2, out_of=2),
+                Condition(id="ups", on="degraded", select=_kinds("ups"), for_ms=MINUTE, severity="warning"),
+                Condition(id="certificate", on="degraded", select=_kinds("tls"), severity="warning"),
+                Condition(id="pcs", on="degraded", select=_kinds("lan"), for_ms=30 * MINUTE, severity="warning"),
+                Condition(
+                    id="backup-doubtful",
+                    on="degraded",
+                    select=_kinds("backup", "job", "drill"),
+                    looks=1,
+                    out_of=1,
+                    recover=1,
+                    severity="warning",
+                ),
+                Condition(id="throughput", on="degraded", select=_kinds("throughput"), looks=2, severity="info"),
+                Condition(id="degraded", on="degraded", for_ms=15 * MINUTE, severity="warning"),
+            ),
+        ),
+        ConditionType(
+            name="silent",
+            about="agent",
+            title=message("No contact"),
+            defaults=(Condition(id="silent", on="silent", for_ms=3 * MINUTE, severity="warning"),),
+        ),
+        ConditionType(
+            name="clock",
+            about="agent",
+            title=message("Wrong clock"),
+            defaults=(Condition(id="clock", on="clock", for_ms=MINUTE, severity="warning"),),  # a minute off
+            titled=True,
+        ),
+        ConditionType(
+            name="risk",
+            about="other",
+            title=message("Goal at risk"),
+            defaults=(Condition(id="risk", on="risk", severity="warning"),),
+            titled=True,
+        ),
+        ConditionType(
+            name="missed",
+            about="other",
+            title=message("Goal missed"),
+            defaults=(Condition(id="missed", on="missed", severity="warning"),),
+            titled=True,
+        ),
+        ConditionType(
+            name="finding",
+            about="agent",
+            title=message("Something odd in the monitoring data"),
+            defaults=(Condition(id="finding", on="finding", severity="info"),),
+            titled=True,
+        ),
+        ConditionType(
+            name="collector",
+            about="other",
+            title=message("Trouble of the monitoring system"),
+            defaults=(Condition(id="collector", on="collector"),),
+            titled=True,
+        ),
+    )
+}
+
+
+def condition_names() -> tuple[str, ...]:
+    """What a condition may be on."""
+    return tuple(CONDITION_TYPES)
+
+
+def default_conditions() -> tuple[Condition, ...]:
+    """Those that hold where the inventory does not change them."""
+    return tuple(condition for one in CONDITION_TYPES.values() for condition in one.defaults)
+
+
+DEFAULT_CONDITIONS: Final = default_conditions()  # as shipped
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +251,7 @@ class Alerting(msgspec.Struct, frozen=True, kw_only=True):
     steady for ``steady_ms``. ``digest``: minutes of the day (the province's) at which the digest goes; None: never.
     """
 
-    conditions: tuple[Condition, ...] = DEFAULT_CONDITIONS
+    conditions: tuple[Condition, ...] = msgspec.field(default_factory=default_conditions)
     rosters: dict[str, Roster] = {}
     groups: dict[str, Group] = {}
     routes: tuple[Route, ...] = ()

@@ -1,17 +1,14 @@
-"""The causes of time that is not up, by the names that goals, metrics, pages and mails use.
+"""The causes of time that is not up, by the names that goals, metrics, pages and mails use."""
 
-``service``: the thing itself. ``lan``: its site's own network. ``wan``: the leased circuit. ``power``: none at the
-site. ``agent``: who looks was not there. ``collector``: who listens was not there. ``not known``: the evidence does not
-decide.
-"""
+from typing import Final, Literal, get_args
 
-from typing import Final
+CauseKind = Literal["service", "lan", "wan", "power", "agent", "collector", "not known"]
 
-SERVICE: Final = "service"
-LAN: Final = "lan"
-WAN: Final = "wan"
-POWER: Final = "power"
-AGENT: Final = "agent"
-COLLECTOR: Final = "collector"
-NOT_KNOWN: Final = "not known"
-CAUSES: Final = (SERVICE, LAN, WAN, POWER, AGENT, COLLECTOR, NOT_KNOWN)
+SERVICE: Final = "service"  # the thing itself
+LAN: Final = "lan"  # its site's own network
+WAN: Final = "wan"  # the leased circuit
+POWER: Final = "power"  # none at the site
+AGENT: Final = "agent"  # who looks was not there
+COLLECTOR: Final = "collector"  # who listens was not there
+NOT_KNOWN: Final = "not known"  # the evidence does not decide
+CAUSES: Final[tuple[CauseKind, ...]] = get_args(CauseKind)

@@ -1,4 +1,4 @@
-"""The kinds of probe as ``kinds.json`` describes them: their parameters, targets and measures, without loading any.
+"""The kinds of probe as ``kinds.json`` describes them: all that a kind's class declares, without loading any.
 
 The file is generated from the probes. A kind's parameters are checked by readers compiled once from its JSON
 Schema, so that a mistake in a check names file, line and key, and 200,000 checks take a second or two.
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from inventory.grammars.formats import FORMATS
+from inventory.protocol.mail_words import MailWords
 from inventory.protocol.plan import Column
 from inventory.yaml import scalars
 from inventory.yaml.nodes import MappingNode, Node, ScalarNode
@@ -21,46 +22,77 @@ FILE = Path(__file__).parent / "kinds.json"
 
 
 class MeasureInfo(msgspec.Struct, frozen=True):
-    """One measure of a kind; ``per``: a value v travels as round(v * per)."""
+    """One measure of a kind."""
 
     name: str
     unit: str
     help: str
-    per: int
+    per: int  # a value v travels as round(v * per)
+    cumulative: bool = False  # it only grows: exposed as a counter
+    exported: bool = True  # as the series haidang_SERIES_NAME
 
 
-class KindDescription(msgspec.Struct, frozen=True):
-    """One entry of kinds.json."""
+class KindDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of kinds.json: what a kind declares (:class:`agent.probe.Probe` says what each means)."""
 
     doc: str
     target: tuple[str, ...]
-    params: dict[str, Any]
-    measures: tuple[MeasureInfo, ...] = ()
-    series: str = ""
+    params: dict[str, Any]  # JSON Schema
+    title: str = ""
     apart: tuple[tuple[str, ...], ...] = ()
+    looks_at: str = "address"  # network, machine, directories, reports
+    about: str = "service"  # host, line, power, ups
+    addressed_by: tuple[str, ...] = ("host",)
+    needs: tuple[str, ...] = ()
+    evidence_keys: tuple[str, ...] = ()
+    series: str = ""
+    down_mail: MailWords = MailWords()
+    degraded_mail: MailWords = MailWords()
+    example: str = ""
+    measures: tuple[MeasureInfo, ...] = ()
 
 
 class Kind:
-    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit.
-
-    ``series``: its measures are exported as ``haidang_SERIES_MEASURE``. ``apart``: parameters of which at most one may
-    be given.
-    """
+    """One kind of probe, as described, with readers for its parameters."""
 
     def __init__(self, name: str, description: KindDescription) -> None:
         self.name = name
+        self.title = description.title or name
         self.doc = description.doc
         self.target = description.target
+        self.looks_at = description.looks_at
+        self.about = description.about
+        self.addressed_by = description.addressed_by
+        self.needs = description.needs
+        self.evidence_keys = description.evidence_keys
+        self.example = description.example
         self.schema = description.params
         self.measures = description.measures
         self.series = description.series or name
+        self.mails = {"down": description.down_mail, "degraded": description.degraded_mail}  # by state
         self.apart = description.apart
-        self.columns = tuple(Column(measure.name, measure.per) for measure in description.measures)
+        self.columns = tuple(Column(measure.name, measure.per) for measure in description.measures)  # order of the wire
+        self.exported = tuple(measure for measure in description.measures if measure.exported)
         self.units = {"latency": "seconds", **{measure.name: measure.unit for measure in description.measures}}
         properties: dict[str, dict[str, Any]] = self.schema.get("properties", {})
         self.defaults = {name: prop["default"] for name, prop in properties.items() if "default" in prop}
         self.required: tuple[str, ...] = tuple(self.schema.get("required", ()))
         self._readers = {name: from_schema(prop) for name, prop in properties.items()}
+
+    @property
+    def on_own_machine(self) -> bool:
+        """Whether it looks at the agent's own machine, or at nothing at all."""
+        return self.looks_at in ("machine", "directories", "reports")
+
+    @property
+    def shown_target(self) -> tuple[str, ...]:
+        """Parameters of which the first that is given says to a person what is looked at."""
+        return self.addressed_by if self.looks_at == "address" else self.required[:1]
+
+    @property
+    def named_by(self) -> str:
+        """The parameter by which others name it when they report to the agent; "" for a kind that looks for itself."""
+        return self.required[0] if self.looks_at == "reports" and self.required else ""
 
     def read(self, nodes: dict[str, Node], line: int, path: str, lines: dict[str, int], source: Source) -> Any:
         """The parameters as written (no defaults filled in), or MISSING after problems were reported."""
@@ -121,6 +153,10 @@ class Kinds(dict[str, Kind]):
         """What to say of a name that is none of them."""
         return f"there is no kind {name}; known are: {', '.join(sorted(self))}"
 
+    def of_evidence(self, key: str) -> str | None:
+        """The kind that a backup's evidence under this key means where none is written."""
+        return next((name for name, kind in self.items() if key in kind.evidence_keys), None)
+
 
 def parse(text: str | bytes) -> Kinds:
     """From the text of a kinds.json. Raises msgspec.ValidationError if it is not one."""
@@ -132,6 +168,20 @@ def parse(text: str | bytes) -> Kinds:
 def load(path: Path = FILE) -> Kinds:
     """The kinds that this software has."""
     return parse(path.read_bytes())
+
+
+NO_KIND = Kind("", KindDescription(doc="", target=(), params={}))
+
+
+def of(name: str) -> Kind:
+    """The kind of this name; for one that this software does not have (of a newer agent) one that declares nothing."""
+    return load().get(name, NO_KIND)
+
+
+@cache
+def about(what: str) -> frozenset[str]:
+    """The names of the kinds whose state tells of this: "power", "line", ..."""
+    return frozenset(name for name, kind in load().items() if kind.about == what)
 
 
 def from_schema(schema: dict[str, Any]) -> Reader:
@@ -211,7 +261,7 @@ def _array(schema: dict[str, Any]) -> Reader:
 
 def _object(schema: dict[str, Any]) -> Reader:
     if "properties" in schema:
-        kind = Kind("", KindDescription("", (), schema))
+        kind = Kind("", KindDescription(doc="", target=(), params=schema))
 
         def struct(node: Node, path: str, source: Source) -> Any:
             if not isinstance(node, MappingNode):

@@ -16,18 +16,17 @@ import msgspec
 from alerts.channels.config import ChannelSettings, RelaySettings
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
-from collector.evaluator.own import SelfChecks
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfChecks
 from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
-from collector.ingest.plans import RegisteredCheck
 from collector.ingest.state import AgentState
 from collector.ingest.timing import Timing
 from collector.ledger.steps import LedgerTail
-from collector.queries.reading import LedgerReader
-from collector.services.circuits import Circuits
-from collector.store.database import Database
+from collector.queries.reader import LedgerReader
+from collector.store.opening import open_store
+from collector.store.records import RegisteredCheck
 from collector.store.unsubscribed import Unsubscribed
 from inventory.build import load
 from inventory.model.entities import Inventory
@@ -73,8 +72,8 @@ class Watched:
 
     def __init__(self, directory: Path) -> None:
         self.inventory = inventory_of(directory)
-        self.database = Database.open(directory / "collector.db")
-        self.ingest = Ingest(self.database)
+        self.store = open_store(directory / "collector.db")
+        self.ingest = Ingest(self.store)
         self.wall = self.ingest.clock.wall_ms
         rows: dict[str, list[int]] = {name: [] for name in self.inventory.agents}
         registered = []
@@ -92,14 +91,12 @@ class Watched:
             for row, check in enumerate(self.inventory.checks.values(), 1)
             if check.link and check.agent == "hub-agent"
         }
-        reader = LedgerReader(self.database, self.ingest.fleet, Fixed(self.inventory), self.wall)
+        reader = LedgerReader(self.store, self.ingest.fleet, Fixed(self.inventory), self.wall)
         objectives = GoalProblems(reader, list)
         ways = ChannelSettings(from_="hd@p.example", relays=(RelaySettings(host="127.0.0.1", tls="none"),))
-        writer = MailWriter(
-            reader, Circuits(self.database, reader), Unsubscribed(self.database), ways, LinkSigner(b"k" * 32), list
-        )
+        writer = MailWriter(reader, Unsubscribed(self.store), ways, LinkSigner(b"k" * 32), list)
         self.evaluator = Evaluator(
-            self.database,
+            self.store,
             reader,
             self.ingest.trust,
             loaded=lambda: True,
@@ -145,7 +142,7 @@ async def _measure(directory: Path) -> tuple[list[float], list[float], list[floa
     first = await watched.turns(SITES // 30, down, skip=CUT)
     after = await watched.turns(SITES // 30, down, skip=CUT)
     assert len(watched.evaluator.incidents.open) >= CUT / 2, len(watched.evaluator.incidents.open)
-    await watched.database.close()
+    await watched.store.close()
     return steady, first, after
 
 

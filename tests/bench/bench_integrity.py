@@ -22,14 +22,16 @@ PEERS = (("gz", ["gzip", "-kf"], ["gzip", "-t"]), ("xz", ["xz", "-1kf"], ["xz", 
 ONE_READ = """
 import resource, sys, time
 from pathlib import Path
-from agent.backup.facts import Copy, Question
+from agent.backup.facts import BackupCopy, BackupQuery
 from agent.backup.integrity.meter import Meter
-from agent.backup.integrity.read import Marks, judge
+from agent.backup.integrity.read import ReadMarks, verify_copy
 path = Path(sys.argv[1])
 seen = path.stat()
-copy = Copy(name=path.name.encode(), at=0.0, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
+copy = BackupCopy(name=path.name.encode(), at=0.0, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
 begun = time.perf_counter()
-verdict = judge(Question(evidence="files", path=str(path.parent)), copy, Meter(), Marks(lambda state: None, None), [""])
+verdict = verify_copy(
+    BackupQuery(evidence="files", path=str(path.parent)), copy, Meter(), ReadMarks(lambda state: None, None), [""]
+)
 assert verdict.state == "good", verdict
 print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 from collector.ingest.ingest import Ingest
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
@@ -34,10 +34,10 @@ class Plans:
 async def main(directory: Path, agents: int) -> None:
     now = int(time.time() * 1000)
     authority = keys_files.authority(directory / "pki", now)
-    database = Database.open(directory / "collector.db")
-    await database.write(lambda db: db.execute("UPDATE incarnations SET count_from = 0"))
-    database.count_from = 0  # as if it had been counting all along: what is told lies in the past
-    ingest = Ingest(database)
+    store = open_store(directory / "collector.db")
+    await store.database.write(lambda db: db.execute("UPDATE incarnations SET count_from = 0"))
+    store.count_from = 0  # as if it had been counting all along: what is told lies in the past
+    ingest = Ingest(store)
     await ingest.start()
     (directory / "ca.pem").write_text(authority.pem, encoding="ascii")
     for number in range(agents):
@@ -47,7 +47,7 @@ async def main(directory: Path, agents: int) -> None:
         certificate = authority.sign_agent(request, source.agent, pki.new_serial(now) + number, now, 90)
         (directory / f"{source.agent}.crt").write_text(certificate.pem, encoding="ascii")
 
-    registry = Registry(database, authority, Revocations(directory / "revoked.jsonl"), wall=ingest.clock.wall_ms)
+    registry = Registry(store, authority, Revocations(directory / "revoked.jsonl"), wall=ingest.clock.wall_ms)
     listener = AgentsListener(registry, Plans(), ingest.push, wall=ingest.clock.wall_ms)
     files = keys_files.server(directory / "pki", authority, (), now)
     await listener.start("127.0.0.1", 0, client_certificates.tls_context(authority.pem, *files))
@@ -56,7 +56,7 @@ async def main(directory: Path, agents: int) -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await listener.stop(0.5)
     took = os.times()
-    spans = await database.read(lambda db: db.execute("SELECT count(*) FROM spans").get)
+    spans = await store.database.read(lambda db: db.execute("SELECT count(*) FROM spans").get)
     results = sum(state.results for state in ingest.fleet.agents.values())
     print(
         json.dumps(
@@ -73,7 +73,7 @@ async def main(directory: Path, agents: int) -> None:
         flush=True,
     )
     await ingest.stop()
-    await database.close()
+    await store.close()
 
 
 if __name__ == "__main__":

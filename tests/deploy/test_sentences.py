@@ -49,7 +49,9 @@ def test_words_said_of_something_get_a_place_for_it():
 
 
 def test_the_collectors_own_reasons():
-    source = 'GONE: Final = "it is gone"\nOTHER: Final = "it is not"\nstep(tail, 1, GONE)\nNow(3, "nothing heard")'
+    source = (
+        'GONE: Final = "it is gone"\nOTHER: Final = "it is not"\nstep(tail, 1, GONE)\nCheckStatus(3, "nothing heard")'
+    )
     assert [one.words for one in of_collector(source, "a.py")] == ["it is gone", "nothing heard"]
 
 

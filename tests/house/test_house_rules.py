@@ -9,30 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agent import probes
 from agent.cli import kinds_file
 from agent.probe import PER_UNIT, Probe
+from alerts.language.catalogue import LANGUAGES, LOCALE, MESSAGES, SOURCE
+from alerts.language.mo import entries
+from inventory.protocol import kinds
+from inventory.yaml.nodes import MappingNode, parse
+from inventory.yaml.scalars import Source
 from tests.support.paths import ROOT
 
 PACKAGES = ("agent", "alerts", "collector", "inventory")
 LONGEST = 450  # lines of a module
 KINDS = probes.names()
+KINDS_OF_FILE = kinds.load()
 
 # What a check may say beside its kind's parameters, which live on the same level: a parameter must not hide it.
 KEYS_OF_A_CHECK = {"kind", "interval", "timeout", "recheck", "hold", "thresholds", "formerly", "from", "to", "params"}
 
-# Kinds that look at the agent's own machine: they contact nothing, and need not be told what to look at.
-AT_HOME = {"host"}
-
-# Kinds that look at directories, which the process that looks judges once it has opened them.
-BY_DIRECTORY = {"backup"}
-
-# Kinds that look at nothing: they are told, and the agent keeps it.
-TOLD = {"drill", "job"}
-
-# The libraries that loading a kind may bring in, beside msgspec.
-LIBRARIES = {"dns": {"dns", "idna"}}
+# What a kind declares; a parameter must not hide it.
+DECLARED = {name for name in vars(Probe) if not name.startswith("_")} | set(Probe.__annotations__)
 
 
 def modules() -> list[Path]:
@@ -44,10 +42,35 @@ class TestEveryKind:
     def test_is_documented(self, kind: str) -> None:
         made = probes.load(kind)
         doc = inspect.getdoc(made)
-        assert doc
+        assert doc, f"agent/probes/{kind}.py: give the class a docstring: it is the kind's documentation"
         assert doc != inspect.getdoc(Probe)
         assert made.kind == kind
         assert sys.modules[made.__module__].__doc__
+
+    def test_declares_what_others_need_of_it(self, kind: str) -> None:
+        """A kind forgotten somewhere fails here, with what to add."""
+        made, file = probes.load(kind), f"agent/probes/{kind}.py"
+        for name in ("title", "target", "measures", "example"):
+            assert hasattr(made, name), f"{file}: declare {name}; agent/probe.py says what it is"
+        assert made.title and made.title[0] != " ", f"{file}: title is what people call it, in English"
+        for words in (made.down_mail, made.degraded_mail):
+            assert not words.explains or words.headline, f"{file}: a mail's headline cannot explain where there is none"
+        if made.looks_at == "address":
+            fields = set(made.addressed_by) & set(made.__struct_fields__)
+            assert fields, f"{file}: addressed_by names no parameter; say which holds the target's address, or looks_at"
+        if made.looks_at == "reports":
+            assert KINDS_OF_FILE[kind].named_by, f"{file}: give it a required parameter by which reports name it"
+
+    def test_is_in_kinds_json(self, kind: str) -> None:
+        assert kind in KINDS_OF_FILE, f"kinds.json lacks {kind}: run python -m agent.cli.kinds_file"
+
+    def test_has_a_title_in_every_language(self, kind: str) -> None:
+        title = probes.load(kind).title
+        for language in set(LANGUAGES) - {SOURCE}:
+            catalogue = LOCALE / language / "LC_MESSAGES" / f"{MESSAGES}.mo"
+            assert f"kind{title}" in dict(entries(catalogue)), (
+                f"the catalogue {language} lacks {kind}'s title {title!r}: run scripts/words and translate it"
+            )
 
     def test_says_what_each_parameter_means(self, kind: str) -> None:
         params = kinds_file.describe(probes.load(kind))["params"]
@@ -55,12 +78,13 @@ class TestEveryKind:
         for name, schema in params["properties"].items():
             assert schema.get("description"), f"{kind}.{name} has no description"
             assert name not in KEYS_OF_A_CHECK, f"{kind}.{name} hides a key of the check"
+            assert name not in DECLARED, f"{kind}.{name} hides what the class declares"
             assert name in params.get("required", ()) or "default" in schema, f"{kind}.{name} has no default"
         assert params["additionalProperties"] is False
 
     def test_names_its_target_among_its_parameters(self, kind: str) -> None:
         entry = kinds_file.describe(probes.load(kind))
-        assert entry["target"] or kind in AT_HOME
+        assert entry["target"] or entry["looks_at"] == "machine"
         assert set(entry["target"]) <= set(entry["params"]["properties"])
 
     def test_says_what_it_measures_in_known_units(self, kind: str) -> None:
@@ -75,20 +99,31 @@ class TestEveryKind:
             assert measure.name.endswith(ending), f"{kind}.{measure.name} should end in _{ending}, its unit"
 
     def test_has_its_test(self, kind: str) -> None:
-        assert (ROOT / "tests" / "agent" / "probes" / f"test_{kind}.py").exists()
+        assert (ROOT / "tests" / "agent" / "probes" / f"test_{kind}.py").exists(), (
+            f"write tests/agent/probes/test_{kind}.py: it runs the kind against what it looks at"
+        )
+
+    def test_its_example_is_a_check_that_can_be_made(self, kind: str) -> None:
+        """By the kind itself and by the inventory, as a person would write it."""
+        written = probes.load(kind).example
+        made = probes.build(kind, example(kind))
+        assert made == probes.build(kind, example(kind))
+        assert made.endpoints() or made.looks_at not in ("address", "network"), (
+            f"{kind}: endpoints() says nothing: an agent's own limits judge a check by them"
+        )
+        source = Source(f"{kind}.yaml", [])
+        node = parse(written, source.file, source.problems)
+        assert isinstance(node, MappingNode)
+        KINDS_OF_FILE[kind].read(node.items, node.line, "params", node.lines, source)
+        assert not source.problems
 
     def test_makes_something_of_its_targets_alone(self, kind: str) -> None:
         """Missing and unknown parameters are refused in words."""
-        if kind not in AT_HOME:
+        if KINDS_OF_FILE[kind].required:
             with pytest.raises(probes.BadProbe, match=f"^{kind}: the parameter .+ is missing$"):
                 probes.build(kind, {})
         with pytest.raises(probes.BadProbe, match=f"^{kind}: there is no parameter no_such$"):
-            probes.build(kind, {**_least(kind), "no_such": 1})
-        made = probes.build(kind, _least(kind))
-        assert made == probes.build(kind, _least(kind))
-        assert made.endpoints() or kind in AT_HOME | BY_DIRECTORY | TOLD, (
-            "an agent's own limits judge a check by its endpoints"
-        )
+            probes.build(kind, {**example(kind), "no_such": 1})
 
     def test_loads_no_other_kinds_library(self, kind: str) -> None:
         """20 checks are to fit into 45 MiB: what a plan does not use is not imported."""
@@ -107,24 +142,14 @@ class TestEveryKind:
         loaded = done.stdout.split()
         assert [name for name in loaded if name.startswith("agent.probes.")] == [f"agent.probes.{kind}"]
         top = {name.partition(".")[0] for name in loaded}
-        foreign = top - sys.stdlib_module_names - set(PACKAGES) - LIBRARIES.get(kind, set())
-        assert not foreign, f"loading {kind} imports {sorted(foreign)}"
+        foreign = top - sys.stdlib_module_names - set(PACKAGES) - set(probes.load(kind).libraries)
+        assert not foreign, f"loading {kind} imports {sorted(foreign)}: import them where they are used, or name them"
 
 
-def _least(kind: str) -> dict[str, Any]:
-    """The required parameters of a kind, with a value that fits."""
-    params = kinds_file.describe(probes.load(kind))["params"]
-    fitting = {"string": "host.example", "integer": 443, "number": 1.0, "boolean": True, "array": []}
-    telling = {
-        "url": "http://host.example/",
-        "recipient": "robot@host.example",
-        "network": "192.0.2.0/24",
-        "path": "/srv",
-    }
-    least: dict[str, Any] = {}
-    for name in params.get("required", ()):
-        least[name] = telling.get(name, fitting[params["properties"][name]["type"]])
-    return least
+def example(kind: str) -> dict[str, Any]:
+    """The parameters of the kind's own example."""
+    params: dict[str, Any] = yaml.safe_load(probes.load(kind).example)
+    return params
 
 
 def test_kinds_that_share_a_series_mean_the_same_by_a_name() -> None:
@@ -159,13 +184,17 @@ def test_a_kind_that_is_not_there() -> None:
             probes.load(escape)
 
 
+# what a probe may import of the agent
+CLIENTS = ("agent.probe", "agent.failure", "agent.first_steps", "agent.clients", "agent.backup", "agent.jobs")
+
+
 def test_probes_never_import_each_other() -> None:
     for path in (ROOT / "agent" / "probes").glob("*.py"):
         if path.stem == "__init__":
             continue
         for name in _imports(path):
             assert not name.startswith("agent.probes"), f"{path.name} imports {name}"
-            allowed = name.startswith(("agent.probe", "agent.failure", "agent.clients", "agent.backup", "agent.jobs"))
+            allowed = name.startswith(CLIENTS)
             assert allowed or not name.startswith("agent"), f"{path.name} imports {name}, which is not a client"
 
 

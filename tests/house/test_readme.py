@@ -1,4 +1,4 @@
-"""The README's commands are commands, its options are options, its configuration is read."""
+"""The commands of the README and of docs are commands, their options are options, their configuration is read."""
 
 import re
 import shlex
@@ -17,14 +17,15 @@ from inventory.build.load import load
 from inventory.cli.main import main as inventory
 from tests.support.paths import ROOT
 
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES if page.exists())
 PROGRAMS: dict[str, Callable[[list[str]], int]] = {
     "haidang-agent": agent,
     "haidang-alerts": alerts,
     "haidang-collector": collector,
     "haidang-inventory": inventory,
 }
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S)
 LINES = [line for language, block in BLOCKS if not language for line in block.splitlines()]
 COMMANDS = [line.split("  #")[0].split(" >")[0].strip() for line in LINES if line.startswith("haidang-")]
 
@@ -44,7 +45,7 @@ def test_a_command_exists_with_its_options(line: str, capsys: pytest.CaptureFixt
 def test_the_scripts_exist() -> None:
     scripts = [line.split()[0] for line in LINES if line.startswith("./")]
     assert len(scripts) >= 5
-    assert [script for script in scripts if not (README.parent / script).exists()] == []
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
 
 
 def test_the_collectors_configuration_is_read(tmp_path: Path) -> None:
@@ -66,13 +67,13 @@ def test_the_inventorys_examples_are_read(tmp_path: Path) -> None:
 
 
 def test_the_agents_drills_are_read(tmp_path: Path) -> None:
-    (written,) = re.findall(r"`(drills: \{.*?\})`", README.read_text("utf-8"))
+    (written,) = re.findall(r"`(drills: \{.*?\})`", TEXT)
     (tmp_path / "agent.yaml").write_text(written, "utf-8")
     assert agent_config.load(tmp_path / "agent.yaml").drills["ke-toan"].planned
 
 
 def test_the_units_start_commands_that_exist() -> None:
-    for unit in (README.parent / "deploy" / "systemd").glob("*.service"):
+    for unit in (ROOT / "deploy" / "systemd").glob("*.service"):
         (start,) = re.findall(r"^ExecStart=(.*)$", unit.read_text("utf-8"), re.M)
         program, *arguments = shlex.split(start)
         assert Path(program).name in PROGRAMS

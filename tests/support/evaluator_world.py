@@ -19,15 +19,15 @@ from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Incident
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
-from collector.evaluator.own import SelfCheck, SelfChecks
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfCheck, SelfChecks
 from collector.goals.evaluate import Evaluation
 from collector.ingest import recovery
 from collector.ingest.ingest import Ingest
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
 from inventory.build import load, planning
@@ -156,15 +156,15 @@ class EvaluatorWorld:
             await self.agents[name].push()
 
     async def _open(self) -> None:
-        self.database = Database.open(self.directory / "collector.db")
-        self.ingest = Ingest(self.database, self.clock)
+        self.store = open_store(self.directory / "collector.db")
+        self.ingest = Ingest(self.store, self.clock)
         await self.ingest.start()
-        self.reader = LedgerReader(self.database, self.ingest.fleet, self.source, self.clock.wall_ms)
-        self.outbox = StoredOutbox(self.database)
-        self.circuits = Circuits(self.database, self.reader)
+        self.reader = LedgerReader(self.store, self.ingest.fleet, self.source, self.clock.wall_ms)
+        self.outbox = StoredOutbox(self.store)
+        self.circuits = Circuits(self.store, self.reader)
         await self.circuits.start()
         evaluations: list[Evaluation] = []
-        unsubscribed = Unsubscribed(self.database)
+        unsubscribed = Unsubscribed(self.store)
         await unsubscribed.load()
         ways = ChannelSettings(
             from_="haidang@soctrang.example",
@@ -173,9 +173,9 @@ class EvaluatorWorld:
         )
         objectives = GoalProblems(self.reader, lambda: evaluations)
         objectives.evaluated = True
-        writer = MailWriter(self.reader, self.circuits, unsubscribed, ways, LinkSigner(b"k" * 32), lambda: evaluations)
+        writer = MailWriter(self.reader, unsubscribed, ways, LinkSigner(b"k" * 32), lambda: evaluations)
         self.evaluator = Evaluator(
-            self.database,
+            self.store,
             self.reader,
             self.ingest.trust,
             loaded=lambda: True,
@@ -189,7 +189,7 @@ class EvaluatorWorld:
     async def stop(self) -> None:
         """As after a clean stop of the collector."""
         await self.ingest.stop()
-        await self.database.close()
+        await self.store.close()
 
     async def restart(self, *, off: int = 0) -> None:
         """The collector is off for ``off`` ms; the agents look on and keep it."""

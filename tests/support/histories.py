@@ -25,6 +25,7 @@ from collector.ledger.steps import LedgerTail, Span, step
 from collector.ledger.take import apply_slice
 from inventory.build.load import load
 from inventory.model.entities import Check, Inventory
+from inventory.protocol.states import CheckStatus
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 T0 = 1_800_000_000_000
@@ -603,3 +604,10 @@ def random_world(seed: int, length: int = HOUR) -> EstateHistory:
     faults = random_faults(dice, length)
     errors = {agent: dice.choice((0, 0, 20, 20, 200, 200, 2_000, 20_000)) for agent in AGENT_OF.values()}
     return EstateHistory(faults, length, seed, errors)
+
+
+def published(state: int, since: int, first: int, last: int, last_state: int) -> CheckStatus:
+    """What is published of a check whose last look, at ``last``, found ``last_state`` since ``first``."""
+    return CheckStatus(
+        state=state, since=since, first_look=first, last_look=last, last_state=last_state, looks=1, reason=""
+    )

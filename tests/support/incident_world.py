@@ -92,7 +92,7 @@ def down(uid: str, since: int, root: str = "", cause: str = "", **more: Any) -> 
 
 
 class IncidentDriver:
-    """Steps the machine; ``wrong`` is what is wrong now, ``mails`` all that went."""
+    """Steps the engine: ``problems`` is what is wrong now, ``notices`` all that went."""
 
     def __init__(self, inventory: Inventory | None = None, at: int = START) -> None:
         self.inventory = inventory if inventory is not None else province()

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from collector.ingest.ingest import Ingest
-from collector.ingest.plans import RegisteredCheck
 from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail
-from collector.store import queries
-from collector.store.database import Database
+from collector.store.records import DeadLetter, RegisteredCheck
+from collector.store.sqlite.database import Database
+from collector.store.sqlite.store import SqliteStore
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.wire import Ack, Batch, Echo, Position, Push, Reading, encode_push
 from tests.support.clock import FakeClock
@@ -125,9 +125,12 @@ class IngestWorld:
         self.path = path
         self.clock = collector_clock()
         self.ingest: Ingest
+        self.database: Database  # what the store is kept in: tests look into it
 
     async def start(self) -> Ingest:
-        self.ingest = Ingest(Database.open(self.path), self.clock)
+        store = SqliteStore.open(self.path)
+        self.database = store.database
+        self.ingest = Ingest(store, self.clock)
         await self.ingest.start()
         return self.ingest
 
@@ -136,7 +139,7 @@ class IngestWorld:
         for task in self.ingest._tasks:
             task.cancel()
         await asyncio.gather(*self.ingest._tasks, return_exceptions=True)
-        await self.ingest.database.close()
+        await self.database.close()
         return await self.start()
 
     async def agent(self, plan: Plan | None = None, **more: Any) -> ChainAgent:
@@ -148,17 +151,17 @@ class IngestWorld:
 
     async def spans(self) -> list[tuple[Any, ...]]:
         sql = "SELECT check_id, state, start, end, looks, reason FROM spans ORDER BY check_id, id"
-        return await self.ingest.database.read(lambda db: db.execute(sql).fetchall())
+        return await self.database.read(lambda db: db.execute(sql).fetchall())
 
-    async def dead_letters(self) -> list[queries.DeadLetter]:
-        return await self.ingest.database.read(queries.dead_letters)
+    async def dead_letters(self) -> list[DeadLetter]:
+        return await self.ingest.store.read(lambda tx: tx.dead_letters.newest())
 
     async def events(self) -> list[str]:
-        rows = await self.ingest.database.read(queries.events)
+        rows = await self.ingest.store.read(lambda tx: tx.events.newest())
         return [event.kind for event in reversed(rows)]
 
     async def findings(self) -> list[str]:
-        rows = await self.ingest.database.read(lambda db: queries.findings(db, 0))
+        rows = await self.ingest.store.read(lambda tx: tx.events.findings_after(0))
         return [finding.kind for _, finding in rows]
 
     def check(self, name: str) -> RegisteredCheck:

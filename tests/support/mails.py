@@ -171,7 +171,7 @@ def check_incident(estate: Inventory, uid: str, condition: str, **changes: Any) 
         since=since,
         joined=since,
         reason=changes.pop("reason", ""),
-        said=changes.pop("said", None),
+        message=changes.pop("message", None),
     )
     incident = Incident(
         key="00000000000000aa",

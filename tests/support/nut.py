@@ -1,4 +1,5 @@
-"""UPSs by NUT: Debian's upsd with its dummy driver, and a server that speaks as much of NUT as reading needs."""
+"""UPSs by NUT: Debian's upsd with its dummy driver, and a server that speaks as much of the protocol as reading
+needs."""
 
 import asyncio
 import contextlib

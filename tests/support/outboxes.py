@@ -41,75 +41,75 @@ def outgoing_mail(ident: str = "hd-1", **fields: Any) -> OutgoingMail:
 
 
 class OutboxRow(msgspec.Struct, kw_only=True):
-    """``state``: waiting, sent or failed."""
+    """A mail and what became of it."""
 
-    letter: OutgoingMail
+    mail: OutgoingMail
     due: int
-    state: str = "waiting"
-    way: str = ""
+    state: str = "waiting"  # waiting, sent or failed
+    channel: str = ""
 
 
 class MemoryOutbox:
-    """``calls``: what was said of which letter, in order."""
+    """An outbox in memory."""
 
     def __init__(self) -> None:
         self.rows: dict[int, OutboxRow] = {}
-        self.calls: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str]] = []  # what was reported of which mail, in order
 
-    async def add(self, *letters: OutgoingMail) -> None:
-        for one in letters:
+    async def add(self, *mails: OutgoingMail) -> None:
+        for one in mails:
             number = len(self.rows) + 1
-            self.rows[number] = OutboxRow(letter=msgspec.structs.replace(one, id=number), due=one.made)
+            self.rows[number] = OutboxRow(mail=msgspec.structs.replace(one, id=number), due=one.made)
         self.save()
 
     async def due(self, now: int, limit: int) -> list[OutgoingMail]:
         rows = [row for row in self.rows.values() if row.state == "waiting" and row.due <= now]
-        rows.sort(key=lambda row: (row.letter.severity != "critical", row.letter.made, row.letter.id))
-        return [row.letter for row in rows[:limit]]
+        rows.sort(key=lambda row: (row.mail.severity != "critical", row.mail.made, row.mail.id))
+        return [row.mail for row in rows[:limit]]
 
-    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
-        self._done(letter, "sent", way)
+    async def sent(self, mail: OutgoingMail, at: int, channel: str) -> None:
+        self._done(mail, "sent", channel)
 
-    async def hooked(self, letter: OutgoingMail, at: int) -> None:
-        self._change(letter, hooked=True)
-        self._record("hooked", letter)
+    async def hooked(self, mail: OutgoingMail, at: int) -> None:
+        self._change(mail, hooked=True)
+        self._record("hooked", mail)
 
-    async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
-        row = self._change(letter, tries=self.rows[letter.id].letter.tries + 1, why=why)
+    async def later(self, mail: OutgoingMail, at: int, error: str) -> None:
+        row = self._change(mail, tries=self.rows[mail.id].mail.tries + 1, last_error=error)
         row.due = at
-        self._record("later", letter)
+        self._record("later", mail)
 
-    async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
-        self._change(letter, why=why)
-        self._done(letter, "failed", "")
+    async def failed(self, mail: OutgoingMail, at: int, error: str) -> None:
+        self._change(mail, last_error=error)
+        self._done(mail, "failed", "")
 
     async def waiting(self) -> tuple[int, int | None]:
-        times = [row.letter.made for row in self.rows.values() if row.state == "waiting"]
+        times = [row.mail.made for row in self.rows.values() if row.state == "waiting"]
         return len(times), min(times, default=None)
 
     def states(self) -> dict[str, str]:
         """By ident."""
-        return {row.letter.ident: row.state for row in self.rows.values()}
+        return {row.mail.ident: row.state for row in self.rows.values()}
 
     def row(self, ident: str) -> OutboxRow:
-        return next(row for row in self.rows.values() if row.letter.ident == ident)
+        return next(row for row in self.rows.values() if row.mail.ident == ident)
 
     def save(self) -> None:
         """Nothing to keep."""
 
-    def _done(self, letter: OutgoingMail, state: str, way: str) -> None:
-        row = self.rows[letter.id]
+    def _done(self, mail: OutgoingMail, state: str, channel: str) -> None:
+        row = self.rows[mail.id]
         if row.state == "waiting":
-            row.state, row.way = state, way
-        self._record(state, letter)
+            row.state, row.channel = state, channel
+        self._record(state, mail)
 
-    def _change(self, letter: OutgoingMail, **fields: Any) -> OutboxRow:
-        row = self.rows[letter.id]
-        row.letter = msgspec.structs.replace(row.letter, **fields)
+    def _change(self, mail: OutgoingMail, **fields: Any) -> OutboxRow:
+        row = self.rows[mail.id]
+        row.mail = msgspec.structs.replace(row.mail, **fields)
         return row
 
-    def _record(self, what: str, letter: OutgoingMail) -> None:
-        self.calls.append((what, letter.ident))
+    def _record(self, what: str, mail: OutgoingMail) -> None:
+        self.calls.append((what, mail.ident))
         self.save()
 
 
@@ -121,7 +121,7 @@ class FileOutbox(MemoryOutbox):
         self.path = path
         if path.exists():
             rows = msgspec.msgpack.decode(path.read_bytes(), type=list[OutboxRow])
-            self.rows = {row.letter.id: row for row in rows}
+            self.rows = {row.mail.id: row for row in rows}
 
     def save(self) -> None:
         fresh = self.path.with_suffix(".new")
@@ -133,7 +133,7 @@ class FileOutbox(MemoryOutbox):
 
 
 class OutboxWorld(msgspec.Struct):
-    """``add`` puts letters in as the evaluator does; ``again`` is the same outbox as another process finds it."""
+    """``add`` puts mails in as the evaluator does; ``again`` is the same outbox as another process finds it."""
 
     outbox: Outbox
     add: Callable[..., Awaitable[None]]
@@ -167,7 +167,7 @@ class OutboxContract:
         await world.outbox.later(mail, 1_060_000, "450 greylisted")
         assert await world.outbox.due(1_059_999, 10) == []
         (again,) = await (await world.reopen()).due(1_060_000, 10)
-        assert (again.ident, again.tries, again.why) == ("a", 1, "450 greylisted")
+        assert (again.ident, again.tries, again.last_error) == ("a", 1, "450 greylisted")
 
     async def test_what_was_sent_is_not_due_any_more(self, world: OutboxWorld) -> None:
         await world.add(outgoing_mail("a"), outgoing_mail("b", made=1_000_001))
@@ -175,7 +175,7 @@ class OutboxContract:
         await world.outbox.sent(first, 2_000_000, "mail.example:25")
         assert [one.ident for one in await world.outbox.due(9_000_000, 10)] == ["b"]
         assert [one.ident for one in await (await world.reopen()).due(9_000_000, 10)] == ["b"]
-        await world.outbox.sent(first, 2_000_001, "the journal")  # said twice: nothing changes
+        await world.outbox.sent(first, 2_000_001, "the journal")  # reported twice: nothing changes
         assert await world.outbox.waiting() == (1, second.made)
 
     async def test_what_failed_is_not_due_any_more(self, world: OutboxWorld) -> None:
@@ -193,14 +193,14 @@ class OutboxContract:
         (again,) = await (await world.reopen()).due(2_000_000, 10)
         assert again.hooked
 
-    async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: OutboxWorld) -> None:
+    async def test_what_is_reported_of_a_mail_undoes_nothing_reported_before(self, world: OutboxWorld) -> None:
         await world.add(outgoing_mail("a"))
         (mail,) = await world.outbox.due(2_000_000, 10)
         await world.outbox.hooked(mail, 2_000_000)
-        await world.outbox.later(mail, 2_060_000, "not now")  # by the letter as it was before
+        await world.outbox.later(mail, 2_060_000, "not now")  # by the mail as it was before
         await world.outbox.later(mail, 2_120_000, "not now either")
         (again,) = await world.outbox.due(2_120_000, 10)
-        assert (again.hooked, again.tries, again.why) == (True, 2, "not now either")
+        assert (again.hooked, again.tries, again.last_error) == (True, 2, "not now either")
 
     async def test_says_how_many_wait_and_since_when(self, world: OutboxWorld) -> None:
         assert await world.outbox.waiting() == (0, None)

@@ -34,9 +34,9 @@ class KillSwitch:
 class KillingOutbox(FileOutbox):
     switch: KillSwitch
 
-    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
+    async def sent(self, mail: OutgoingMail, at: int, channel: str) -> None:
         self.switch.at("sent-before")
-        await super().sent(letter, at, way)
+        await super().sent(mail, at, channel)
         self.switch.at("sent-after")
 
 

@@ -7,16 +7,14 @@ program nor other targets' packets are in it.
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from agent.clients.icmp.packets import TOKEN_SIZE
 from agent.clients.icmp.socket_linux import EchoEvent, EchoSocket
 from agent.clients.net.kernel_stamps import ReceiveClock
+from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
 from inventory.protocol.states import DOWN, UNKNOWN
@@ -24,22 +22,6 @@ from inventory.protocol.states import DOWN, UNKNOWN
 _SEND_AGAIN: Final = 0.002  # seconds to wait while the socket's send buffer is full
 _SEQUENCES: Final = 0x10000
 _SENDS_BETWEEN_READS: Final = 64  # a burst's own replies must not fill the receive buffer
-
-
-class PingResult(msgspec.Struct, frozen=True):
-    """What came of one series of pings.
-
-    ``rtts``: seconds, one for each answered request, in the order of sending. ``errors``: reasons, one for each
-    request that was refused, by this machine (then ``state`` is UNKNOWN) or on the way. ``duplicates``: replies
-    beyond the first of a request. ``dropped``: packets that this machine threw away unread meanwhile.
-    """
-
-    sent: int
-    rtts: tuple[float, ...]
-    errors: tuple[str, ...] = ()
-    state: int = DOWN
-    duplicates: int = 0
-    dropped: int = 0
 
 
 class _Request:
@@ -84,7 +66,7 @@ class _Series:
 
 
 class IcmpPinger:
-    """The agent's one way to ping (a shared client: ``look.client(Pinger, open_pinger)``).
+    """The agent's one way to ping (a shared client: ``context.client(IcmpPinger, open_pinger)``).
 
     ``late``: replies after their series ended. ``foreign``: replies with our identifier that answer none of our
     requests: wrong source or other bytes.
@@ -248,12 +230,3 @@ class _Channel:
 def _finish(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_result(None)
-
-
-def open_pinger() -> IcmpPinger:
-    """The best way to ping that this platform has."""
-    if sys.platform == "linux":
-        return IcmpPinger()
-    from agent.clients.icmp.portable import PortablePinger  # icmplib only where it is needed
-
-    return PortablePinger()

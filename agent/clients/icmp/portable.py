@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import icmplib
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.protocol.states import DOWN, UNKNOWN

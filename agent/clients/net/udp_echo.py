@@ -7,8 +7,8 @@ import sys
 import time
 from typing import Final
 
-from agent.clients.icmp.pinger import PingResult
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.stream import endpoint
 from agent.failure import from_oserror
 from agent.probe import Address

@@ -110,15 +110,17 @@ def test_nothing_is_ever_written(archives: dict[str, Path], tmp_path: Path) -> N
     """Seen by the kernel: no file is opened for writing, made or renamed, but /dev/null, by it or a program it runs."""
     needs("strace")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom agent.backup.facts import Copy, Question\n"
-        "from agent.backup.integrity.meter import Meter\nfrom agent.backup.integrity.read import Marks, judge\n"
+        "import sys\nfrom pathlib import Path\nfrom agent.backup.facts import BackupCopy, BackupQuery\n"
+        "from agent.backup.integrity.meter import Meter\n"
+        "from agent.backup.integrity.read import ReadMarks, verify_copy\n"
         "import os\nos.mkdir('begun')\n"
         "for path in map(Path, sys.argv[1:]):\n"
         "    seen = path.stat()\n"
-        "    copy = Copy(name=path.name.encode(), at=0.0, size=seen.st_size, mtime_ns=seen.st_mtime_ns,"
+        "    copy = BackupCopy(name=path.name.encode(), at=0.0, size=seen.st_size, mtime_ns=seen.st_mtime_ns,"
         " inode=seen.st_ino)\n"
-        "    question = Question(evidence='files', path=str(path.parent))\n"
-        "    assert judge(question, copy, Meter(), Marks(lambda state: None, None), ['']).state == 'good', path\n"
+        "    question = BackupQuery(evidence='files', path=str(path.parent))\n"
+        "    marks = ReadMarks(lambda state: None, None)\n"
+        "    assert verify_copy(question, copy, Meter(), marks, ['']).state == 'good', path\n"
     )
     calls = "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,truncate"
     log = tmp_path / "calls"

@@ -411,14 +411,13 @@ async def test_a_port_in_use_is_said_and_nobody_is_said_to_listen(
 ALONE = """
 import asyncio, sys
 from pathlib import Path
-from inventory.base.clock import SystemClock
+
 from agent.config import PingSettings, Settings
 from agent.jobs.side import JobsService
 from inventory.protocol.plan import decode
 
 async def main(where, port):
-    settings = Settings(state_dir=where, pings=PingSettings(listen=f"127.0.0.1:{port}"))
-    side = JobsService(settings, SystemClock())
+    side = JobsService(Settings(state_dir=where, pings=PingSettings(listen=f"127.0.0.1:{port}")), SystemClock())
     side.use_plan(decode((where / "plan.json").read_bytes()))
     await side.run()
 

@@ -215,9 +215,10 @@ class TestFiles:
         (world.copies / "locked").mkdir(mode=0o000)
         shutil.chown(world.copies, 65534)
         script = (
-            "import sys, time, msgspec; from agent.backup.work import look; from agent.backup.facts import Question\n"
+            "import sys, time, msgspec; from agent.backup.work import scan\n"
+            "from agent.backup.facts import BackupQuery\n"
             "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-            "facts = look(Question(evidence='files', path=sys.argv[1], files='**/*'), time.time())\n"
+            "facts = scan(BackupQuery(evidence='files', path=sys.argv[1], files='**/*'), time.time())\n"
             "print(msgspec.json.encode(facts).decode())"
         )
         for folder in (world.home, *world.home.parents[:3]):

@@ -115,10 +115,10 @@ def test_the_same_figures_as_df() -> None:
 
 FULL = """
 import asyncio, sys
-from agent.probe import Limits, Look
+from agent.probe import Limits, ProbeContext
 from agent.probes.host import Host
 for probe in (Host(mounts=("/mnt",)), Host(mounts=("/mnt", "/media"))):
-    outcome = asyncio.run(probe.run(Look(5.0, Limits(), {})))
+    outcome = asyncio.run(probe.run(ProbeContext(5.0, Limits(), {})))
     print(outcome.state, outcome.reason, outcome.measures["disk_used_ratio"], outcome.measures["inodes_used_ratio"])
 """
 

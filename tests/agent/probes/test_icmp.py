@@ -406,9 +406,9 @@ def test_no_route(sort: str, host: str) -> None:
 def test_without_the_right_it_says_what_to_do() -> None:
     script = (
         "import asyncio\n"
-        "from agent.probe import Limits, Look\n"
+        "from agent.probe import Limits, ProbeContext\n"
         "from agent.probes.icmp import Icmp\n"
-        "outcome = asyncio.run(Icmp(host='127.0.0.1').run(Look(1.0, Limits(), {})))\n"
+        "outcome = asyncio.run(Icmp(host='127.0.0.1').run(ProbeContext(1.0, Limits(), {})))\n"
         "print(outcome.state, outcome.reason)\n"
     )
     command = ["unshare", "-n", "setpriv", "--bounding-set=-net_raw", sys.executable, "-c", script]

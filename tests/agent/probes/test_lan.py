@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.icmp.pinger import IcmpPinger, PingResult
+from agent.clients.icmp.pinger import IcmpPinger
 from agent.clients.net.neighbours import NetworkTables, parse_attributes
+from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed
 from agent.probe import Address, Limits, Outcome, ProbeContext
 from agent.probes.lan import PROXY, Lan, SeenHosts, _NetworkTablesClient, why_outside

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.icmp.pinger import PingResult
 from agent.clients.net.emodel import mos, mos_from_rating, rating
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.udp_echo import UdpEchoBurst
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.path import Path as PathProbe
@@ -228,9 +228,9 @@ def test_loss_by_a_real_firewall() -> None:
     )
     script = (
         "import asyncio\n"
-        "from agent.probe import Limits, Look\n"
+        "from agent.probe import Limits, ProbeContext\n"
         "from agent.probes.path import Path\n"
-        "outcome = asyncio.run(Path(host='127.0.0.1', count=50).run(Look(5.0, Limits(), {})))\n"
+        "outcome = asyncio.run(Path(host='127.0.0.1', count=50).run(ProbeContext(5.0, Limits(), {})))\n"
         "print(outcome.state, outcome.measures['loss_ratio'], outcome.reason)\n"
     )
     done = subprocess.run(

@@ -517,9 +517,9 @@ async def test_version_2_does_without_pysnmp() -> None:
     script = (
         "import asyncio, sys\n"
         "from agent import probes\n"
-        "from agent.probe import Limits, Look\n"
+        "from agent.probe import Limits, ProbeContext\n"
         "probe = probes.build('snmp', {'host': '127.0.0.1', 'port': 9})\n"
-        "asyncio.run(probe.run(Look(0.2, Limits(), {})))\n"
+        "asyncio.run(probe.run(ProbeContext(0.2, Limits(), {})))\n"
         "print(*(name for name in sys.modules if name.partition('.')[0] in ('pysnmp', 'pyasn1', 'cryptography')))\n"
     )
     process = await asyncio.create_subprocess_exec(

@@ -212,9 +212,9 @@ async def test_the_agents_limits_hold() -> None:
 def test_networks_that_say_no(prepare: str, host: str, state: int, words: str) -> None:
     script = (
         "import asyncio\n"
-        "from agent.probe import Limits, Look\n"
+        "from agent.probe import Limits, ProbeContext\n"
         "from agent.probes.tcp import Tcp\n"
-        f"outcome = asyncio.run(Tcp(host={host!r}, port=9).run(Look(2.0, Limits(), {{}})))\n"
+        f"outcome = asyncio.run(Tcp(host={host!r}, port=9).run(ProbeContext(2.0, Limits(), {{}})))\n"
         "print(outcome.state, outcome.reason)\n"
     )
     shell = f'ip link set lo up && {prepare} && exec {sys.executable} -c "$SCRIPT"'
@@ -259,7 +259,7 @@ async def test_a_resolver_that_hangs_delays_only_its_own_names(monkeypatch: pyte
             hung.wait(20)
         return really(host, *rest)
 
-    monkeypatch.setattr("agent.clients.resolve.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("agent.clients.net.resolve.socket.getaddrinfo", getaddrinfo)
     resolver = Resolver()
     async with service(keeps_quiet) as port:
         waiting = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import config
-from agent.clock import StepWatch
+from agent.runtime.step_watch import StepWatch
 from inventory.base import logs
 from inventory.base.clock import SystemClock
 from inventory.base.problems import Invalid

@@ -197,13 +197,13 @@ def test_a_full_disk_for_real(tmp_path: Path) -> None:
     script = """
         import resource, signal, sys
         from pathlib import Path
-        from agent.spool import Position, Result, Spool
+        from agent.spool import CheckResult, Position, Spool
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         spool = Spool.open(Path(sys.argv[1]), boot=b"bootboot", boot_ms=0, plan=b"planplan", start={}, collectors=["a"])
         resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
         for number in range(1000):
-            spool.append(Result(0, number * 1000, 0, number, ()))
+            spool.append(CheckResult(0, number * 1000, 0, number, ()))
             if number % 20 == 19:
                 spool.sync()
         assert spool.stats()["failing"], spool.stats()
@@ -261,7 +261,7 @@ def test_a_full_file_system(opened: Open, tmp_path: Path) -> None:
 WRITER = """
     import os, sys
     from pathlib import Path
-    from agent.spool import Position, Result, Spool
+    from agent.spool import CheckResult, Position, Spool
 
     # appends, syncs, says what is synced; a collector that lives in the parent acknowledges some of it
     round_ = int(sys.argv[2])
@@ -271,8 +271,8 @@ WRITER = """
     while True:
         for number in range(7):
             at += 100
-            spool.append(Result(number % 4, at, 0, at % 1000, (at,)))
-        seq = spool.append(Result(0, at, 2, None, (), "x"))
+            spool.append(CheckResult(number % 4, at, 0, at % 1000, (at,)))
+        seq = spool.append(CheckResult(0, at, 2, None, (), "x"))
         spool.sync()
         os.write(1, b"%d %d\\n" % (spool.epoch, seq))
 """

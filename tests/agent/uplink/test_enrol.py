@@ -18,7 +18,7 @@ from agent.uplink.connection import Uplink, tls_context
 from agent.uplink.enrol import EnrolFailed, check_url, parse_code
 from agent.uplink.identity import NoIdentity
 from collector.keys import files as keys_files
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
@@ -37,9 +37,9 @@ class Collector:
     def __init__(self, directory: Path, days: float = 90) -> None:
         self.ahead = 0
         self.authority = keys_files.authority(directory / "pki", self.wall())
-        self.database = Database.open(directory / "collector.db")
+        self.store = open_store(directory / "collector.db")
         revocations = Revocations(directory / "revoked.jsonl")
-        self.registry = Registry(self.database, self.authority, revocations, wall=self.wall, days=days)
+        self.registry = Registry(self.store, self.authority, revocations, wall=self.wall, days=days)
         self.listener = AgentsListener(self.registry, self, self.push, wall=self.wall)
         self.directory = directory
 
@@ -63,7 +63,7 @@ class Collector:
 
     async def stop(self) -> None:
         await self.listener.stop(0.1)
-        await self.database.close()
+        await self.store.close()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from agent.uplink.hub import hub_of
 from agent.uplink.identity import Identity
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
@@ -51,9 +51,9 @@ class World:
 
     async def __aenter__(self) -> "World":
         self.authority = keys_files.authority(self.directory / "pki", self.wall)
-        self.database = Database.open(self.directory / "collector.db")
+        self.store = open_store(self.directory / "collector.db")
         self.revocations = Revocations(self.directory / "revoked.jsonl")
-        self.registry = Registry(self.database, self.authority, self.revocations, wall=lambda: self.wall)
+        self.registry = Registry(self.store, self.authority, self.revocations, wall=lambda: self.wall)
         self.listener = AgentsListener(
             self.registry,
             self,
@@ -69,7 +69,7 @@ class World:
 
     async def __aexit__(self, *_: object) -> None:
         await self.listener.stop(0.2)
-        await self.database.close()
+        await self.store.close()
 
     def plan(self, agent: str) -> tuple[str, bytes] | None:
         return None
@@ -168,7 +168,9 @@ async def test_the_time_of_the_handshake_is_no_part_of_the_rate(world):
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     look = world.look()
-    look.hub = Hub(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", look.hub.context, look.hub.server_name)
+    look.hub = Hub(
+        f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", look.hub.tls_context, look.hub.server_name
+    )
     begun = time.monotonic()
     outcome = await probe(way="both").run(look)
     took = time.monotonic() - begun
@@ -351,7 +353,7 @@ async def test_requests_that_are_none_cost_nothing(world, request_line, status):
     assert (await reader.readline()).startswith(f"HTTP/1.1 {status} ".encode())
     writer.close()
     assert not world.listener._throughput._running
-    assert not any(world.listener._throughput._taken.values())
+    assert not any(world.listener._throughput._transfers.values())
 
 
 async def test_a_body_without_a_length_is_cut_at_the_limit(world):

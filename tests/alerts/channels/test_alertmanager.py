@@ -138,7 +138,7 @@ async def test_an_open_incident_is_renewed_before_it_ends(site: FakeWebSite) -> 
 async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_restart(site: FakeWebSite) -> None:
     desk = Desk(AlertmanagerSettings(url=site.url), incident())
     await desk.poster.run_once()
-    over = incident(ended=NOW + 30_000, closed=NOW + 90_000, why="recovered")
+    over = incident(ended=NOW + 30_000, closed=NOW + 90_000, resolution="recovered")
     desk.incidents = (over,)
     await desk.wait(100_000)
     first = posted(site)
@@ -158,12 +158,12 @@ async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site:
     desk.incidents = (incident(),)
     await desk.wait(1_000)
     found = {alert["labels"]["cause"]: alert["endsAt"] for alert in posted(site)}
-    assert set(found) == {"wan", "not known"}
-    assert found["not known"] < found["wan"]
+    assert set(found) == {"wan", "not_known"}
+    assert found["not_known"] < found["wan"]
     desk.incidents = (incident(cause=Cause(root="lan:so-ttt", cause="not known")),)
     await desk.wait(1_000)  # and back: it is not ended at the same time
     found = {alert["labels"]["cause"]: alert["endsAt"] for alert in posted(site)}
-    assert found["wan"] < found["not known"]
+    assert found["wan"] < found["not_known"]
 
 
 async def test_what_tells_nobody_is_not_posted(site: FakeWebSite) -> None:

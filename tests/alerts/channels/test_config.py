@@ -17,7 +17,7 @@ from collector import config
 from inventory.base.problems import Invalid
 from tests.support.paths import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "alerts.md"
 WHOLE = """
 state_dir: state
 alerts:
@@ -164,8 +164,8 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path, text: str, problems
         config.read(file)
 
 
-def test_the_readmes_section_is_read(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^```yaml\n(alerts:\n.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+def test_the_section_that_the_docs_show_is_read(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(alerts:\n.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
     (tmp_path / "secrets").mkdir()
     for name in re.findall(r"secrets/(\w+)", block):
         (tmp_path / "secrets" / name).write_text("https://secret.example/", "utf-8")

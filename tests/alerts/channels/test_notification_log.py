@@ -16,14 +16,14 @@ from tests.support.smtp_relay import FakeRelay, SenderWorld, relays_running
 T0 = 1_795_000_000_000  # some noon of November 2026, about
 
 
-def put(journal: NotificationLog, ident: str, at: int = T0, way: str = "relay:25") -> None:
-    journal.add(log_entry(outgoing_mail(ident, made=at - 1000), at, way))
+def put(journal: NotificationLog, ident: str, at: int = T0, channel: str = "relay:25") -> None:
+    journal.add(log_entry(outgoing_mail(ident, made=at - 1000), at, channel))
 
 
 def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
     journal = NotificationLog(tmp_path / "journal")
     put(journal, "hd-1")
-    put(journal, "hd-2", way=WEBHOOK)
+    put(journal, "hd-2", channel=WEBHOOK)
     for again in (journal, NotificationLog(tmp_path / "journal")):
         assert again.contains("hd-1", T0)
         assert not again.contains("hd-1", T0, WEBHOOK)
@@ -48,8 +48,8 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         contact="operator",
         kind="group",
         at=T0,
-        made=1_000_000,
-        way="relay:25",
+        decided_at=1_000_000,
+        channel="relay:25",
         severity="critical",
         incidents=("aa", "bb"),
         kinds=("trouble", "recovery"),
@@ -60,7 +60,7 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         thread="hd-8",
     )
     assert list(NotificationLog(tmp_path).mail_entries(T0 + 1)) == []
-    (told,) = sent_notices([found, found, msgspec.structs.replace(found, ident="hd-7", way=WEBHOOK)])
+    (told,) = sent_notices([found, found, msgspec.structs.replace(found, ident="hd-7", channel=WEBHOOK)])
     assert (told.ident, told.at, told.kind, told.also, told.members) == (
         "hd-9",
         1_000_000,

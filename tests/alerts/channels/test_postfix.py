@@ -74,7 +74,7 @@ async def test_its_refusals_of_a_letter_are_for_good(
     )
     await desk.send()
     assert desk.outbox.states() == {"bad": state, "good": "sent"}
-    assert words in desk.outbox.row("bad").letter.why
+    assert words in desk.outbox.row("bad").mail.last_error
     assert desk.counts.relays[0].up is True
     await desk.close()
 

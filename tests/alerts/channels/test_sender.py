@@ -36,7 +36,7 @@ async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: FakeRelay, tm
     assert (sender, recipients) == ("<>", ["operator@province.example"])
     assert text == outgoing_mail("hd-1").body
     assert desk.outbox.states() == {"hd-1": "sent"}
-    assert desk.outbox.row("hd-1").way == f"127.0.0.1:{relay.port}"
+    assert desk.outbox.row("hd-1").channel == f"127.0.0.1:{relay.port}"
     (entry,) = desk.sender.notification_log.mail_entries()
     assert (entry.ident, entry.roots, entry.opened, entry.at) == ("hd-1", ("wan:so-ttt",), (990_000,), 1_000_000)
     await desk.close()
@@ -178,7 +178,7 @@ async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: FakeRela
     assert 120 < len(gaps) < 180
     assert desk.outbox.states() == {"hd-1": "failed"}
     assert desk.clock.wall_ms() - 1_000_000 >= 5 * 24 * HOUR * 1000
-    assert desk.outbox.row("hd-1").letter.why.startswith(
+    assert desk.outbox.row("hd-1").mail.last_error.startswith(
         f"given up after 5d: 127.0.0.1:{relay.port}: recipient refused: 450 4.2.0 greylisted"
     )
     await desk.close()

@@ -173,7 +173,7 @@ class Sending(RuleBasedStateMachine):
     def an_older_copy_of_the_database_is_put_back(self) -> None:
         for row in self.outbox.rows.values():
             if row.state == "sent":
-                row.state, row.due = "waiting", row.letter.made
+                row.state, row.due = "waiting", row.mail.made
         self.a_restart()
 
     @rule()
@@ -193,7 +193,7 @@ class Sending(RuleBasedStateMachine):
     def nothing_is_lost(self) -> None:
         taken = Counter(ident for relay in self.relays for ident in relay.taken)
         for row in self.outbox.rows.values():
-            ident, why = row.letter.ident, row.letter.why
+            ident, why = row.mail.ident, row.mail.last_error
             if row.state == "sent":
                 assert taken[ident] >= 1
             if row.state == "failed":

@@ -119,13 +119,13 @@ async def test_a_kill_before_the_outbox_heard_of_it_posts_it_no_second_time(
     await desk.send()
     await desk.advance(301)
     row = desk.outbox.row("hd-1")
-    row.letter = outgoing_mail("hd-1", id=row.letter.id)
-    assert not row.letter.hooked
+    row.mail = outgoing_mail("hd-1", id=row.mail.id)
+    assert not row.mail.hooked
     await desk.close()
     desk.start()
     await desk.advance(301)
     assert len(site.requests) == 1
-    assert desk.outbox.row("hd-1").letter.hooked
+    assert desk.outbox.row("hd-1").mail.hooked
     await desk.close()
 
 
@@ -154,7 +154,7 @@ async def test_a_webhook_that_fails_is_asked_again_with_back_off_and_named_witho
     site.answer = 204
     if fault != "closed":
         await desk.advance(601)
-        assert desk.outbox.row("hd-1").letter.hooked
+        assert desk.outbox.row("hd-1").mail.hooked
     await desk.close()
 
 

@@ -27,7 +27,7 @@ def test_a_trouble_is_told_after_the_window_and_its_recovery_when_it_is_over():
     last = world.run(4 * SECOND)
     assert recipients(last) == [("north-admin", "recovery"), ("ops", "recovery")]
     assert [notice.thread for notice in last] == [notice.ident for notice in first]
-    assert world.open == [] and world.closed[0].why == "recovered" and world.closed[0].ended == over
+    assert world.open == [] and world.closed[0].resolution == "recovered" and world.closed[0].ended == over
     assert world.run(10 * MINUTE, MINUTE) == []
 
 
@@ -37,7 +37,7 @@ def test_what_is_over_within_the_window_is_told_to_nobody_and_is_on_record():
     world.run(1 * SECOND)
     world.recovers("north-web")
     assert world.run(5 * MINUTE) == []
-    assert [incident.why for incident in world.closed] == ["recovered"]
+    assert [incident.resolution for incident in world.closed] == ["recovered"]
 
 
 def test_what_is_not_confirmed_opens_nothing_joins_nothing_and_keeps_open():
@@ -156,7 +156,7 @@ class TestRoots:
         world.run(10 * SECOND)
         (incident,) = world.open
         assert (incident.key, len(incident.members), len(incident.absorbed)) == (oldest, 3, 2)
-        assert {one.why: one.into for one in world.closed} == {"merged": oldest}
+        assert {one.resolution: one.into for one in world.closed} == {"merged": oldest}
         world.run(10 * MINUTE, 5 * SECOND)
         assert recipients(world.notices) == [("north-admin", "update"), ("ops", "update")]
         world.recovers("north-web", "north-dns", "north-mail")
@@ -290,7 +290,7 @@ class TestWhatIsNotKnown:
         world.recovers("north-web")
         world.gone = frozenset({"down:north-web"})
         assert recipients(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
-        assert world.closed[0].why == "withdrawn"
+        assert world.closed[0].resolution == "withdrawn"
 
 
 class TestSeverity:
@@ -352,7 +352,7 @@ class TestLateEvidence:
         )
         assert world.step(past=past) == []
         (incident,) = world.closed
-        assert (incident.why, incident.opened, incident.ended) == ("late", START - 3 * HOUR, START - 2 * HOUR)
+        assert (incident.resolution, incident.opened, incident.ended) == ("late", START - 3 * HOUR, START - 2 * HOUR)
         assert set(incident.members) == {"down:north-web", "down:north-dns"}
         assert world.run(10 * MINUTE, MINUTE) == []
         world.step(past=past)
@@ -395,7 +395,7 @@ class TestLateEvidence:
         world.step(past=(past,))
         world.run(2 * MINUTE)
         (incident,) = world.closed
-        assert (incident.why, incident.ended) == ("recovered", START + HOUR)
+        assert (incident.resolution, incident.ended) == ("recovered", START + HOUR)
         assert [notice.kind for notice in world.notices[-2:]] == ["recovery", "recovery"]
 
 

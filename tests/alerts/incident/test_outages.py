@@ -50,7 +50,7 @@ def test_a_wan_cut_is_one_mail_about_the_link_and_none_about_what_lies_behind_it
         ("ops", "recovery"),
     }
     assert [incident.cause.root for incident in world.open] == ["service:north-mail"]
-    assert sorted(incident.why for incident in world.closed) == ["late", "late", "recovered"]
+    assert sorted(incident.resolution for incident in world.closed) == ["late", "late", "recovered"]
 
 
 def test_power_lost_in_a_wan_cut_is_the_same_incident_and_the_same_thread():

@@ -120,7 +120,7 @@ def test_a_recovery_that_is_owed_for_days_is_on_record_with_its_incident():
     (recovery,) = [notice for notice in world.run(3 * SECOND) if notice.kind != "digest"]
     assert (recovery.contact, recovery.kind) == ("ops", "recovery")
     incident = world.book.incident(recovery.incidents[0])
-    assert incident is not None and incident.told["ops"].recovered
+    assert incident is not None and incident.notified["ops"].recovered
     assert world.turn is not None and incident in world.turn.changed
 
 
@@ -182,7 +182,7 @@ def test_a_root_that_was_revised_since_the_copy_is_taken_over():
     world.back_to(old)
     assert world.run(HOUR, MINUTE) == []
     (incident,) = world.open
-    assert incident.cause.root == "wan:north" and len(incident.told) == 2
+    assert incident.cause.root == "wan:north" and len(incident.notified) == 2
 
 
 def test_a_member_that_became_an_incident_of_its_own_since_the_copy_is_in_that_one():
@@ -262,4 +262,4 @@ def test_a_store_may_keep_each_incident_in_a_row_of_its_own():
     rows = {**world.book.ended, **world.book.open}
     again = with_incidents(without_incidents(world.book), rows.values())
     assert again == world.book
-    assert without_incidents(world.book).open == {} and without_incidents(world.book).mailboxes == world.book.mailboxes
+    assert without_incidents(world.book).open == {} and without_incidents(world.book).queues == world.book.queues

@@ -171,10 +171,10 @@ class Promises(RuleBasedStateMachine):
             return
         for key, kind in zip(notice.incidents, notice.kinds, strict=True):
             incident = self.book.incident(key)
-            assert incident is not None and incident.why != "late", "late evidence is told by digests alone"
+            assert incident is not None and incident.resolution != "late", "late evidence is told by digests alone"
             if kind == "recovery":
                 assert not incident.open
-                for name, member in incident.members.items() if incident.why == "recovered" else ():
+                for name, member in incident.members.items() if incident.resolution == "recovered" else ():
                     what, _, subject = name.partition(":")
                     since = (self.cut if what == "silent" else self.down).get(subject, self.at)
                     assert since >= (member.until or 0), "told as over while it went on"
@@ -208,7 +208,7 @@ class Promises(RuleBasedStateMachine):
         told = {
             name
             for incident in self.book.open.values()
-            if incident.told
+            if incident.notified
             for name, member in incident.members.items()
             if member.until is None
         }
@@ -442,7 +442,7 @@ class PromisesWithRevisions(Promises):
         self.wrong_since.clear()  # what splits off is told anew
         self.step()
 
-    @rule(chosen=st.sets(sites, min_size=2), told=st.booleans(), copied=st.booleans(), restored=st.booleans())
+    @rule(chosen=st.sets(sites, min_size=2), notified=st.booleans(), copied=st.booleans(), restored=st.booleans())
     def it_was_one_thing_after_all(self, chosen: set[str], told: bool, copied: bool, restored: bool) -> None:
         """Told apart (or not yet), then merged; the store may be put back from between."""
         for site in sorted(chosen):

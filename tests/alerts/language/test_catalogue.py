@@ -107,7 +107,9 @@ class TestWhatIsWrong:
         domain.po.write_bytes(catalogue.text(made))
         domain.mo.write_bytes(catalogue.compiled(made))
         assert catalogue.stale_files(domain, catalogue.update_catalog(domain)) == []
-        more = domain._replace(said=lambda: (SourceMessage("up", None, "a.py"), SourceMessage("down", None, "a.py")))
+        more = domain._replace(
+            source_messages=lambda: (SourceMessage("up", None, "a.py"), SourceMessage("down", None, "a.py"))
+        )
         assert catalogue.stale_files(more, catalogue.update_catalog(more)) == [
             "trial.po"
         ]  # what has no words is not compiled
@@ -133,7 +135,7 @@ class TestWhatIsWrong:
         domain.po.write_text(domain.po.read_text("utf-8").replace('"up"\nmsgstr ""', '"up"\nmsgstr "lên"'), "utf-8")
         assert catalogue.main([]) == 0
         assert catalogue.main(["--check"]) == 0
-        gone = domain._replace(said=lambda: ())
+        gone = domain._replace(source_messages=lambda: ())
         monkeypatch.setattr(catalogue, "DOMAINS", (gone,))
         catalogue.main([])
         assert "'up': nobody says this any more; it was taken out" in capsys.readouterr().out
@@ -143,7 +145,7 @@ def test_words_of_programs_and_of_templates_are_found(tmp_path, monkeypatch):
     (tmp_path / "alerts" / "templates").mkdir(parents=True)
     (tmp_path / "collector").mkdir()
     (tmp_path / "alerts" / "a.py").write_text(
-        "# words: of a lamp\nmark('state', 'lit')\n_('one %(x)s', x=1)\ntongue.counted('a', 'b', 2)\nother('no')\n"
+        "# words: of a lamp\nmark('state', 'lit')\n_('one %(x)s', x=1)\nlocale.counted('a', 'b', 2)\nother('no')\n"
     )
     (tmp_path / "alerts" / "templates" / "a.txt").write_text("{{ _('two') }}{% trans %}three{% endtrans %}")
     monkeypatch.setattr(catalogue, "ROOT", tmp_path)
@@ -180,13 +182,13 @@ def test_no_template_holds_words_in_another_form() -> None:
 
 
 def test_the_tables_of_names_are_whole() -> None:
-    kinds = json.loads((ROOT / "inventory" / "kinds.json").read_text("utf-8"))
-    assert set(names.KINDS) == set(kinds), "a kind of probe needs its title in alerts/language/names.py"
+    kinds = json.loads((ROOT / "inventory" / "protocol" / "kinds.json").read_text("utf-8"))
+    assert set(names.KINDS) == set(kinds), "a kind of probe needs its title"
     assert set(names.STATES) == {*states.NAMES, "excluded"}
     assert set(names.VERDICTS) == {evaluate.MET, evaluate.MISSED, evaluate.NOT_PROVEN, evaluate.NO_EVIDENCE}
     assert evaluate.NOT_KNOWN in names.CAUSES
 
 
 def test_running_needs_no_babel() -> None:
-    script = "import sys, collector.web.pages, alerts.language.locale; sys.exit('babel' in sys.modules)"
+    script = "import sys, collector.web.pages.status, alerts.language.locale; sys.exit('babel' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)

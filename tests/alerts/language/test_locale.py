@@ -68,27 +68,27 @@ def test_the_language_is_the_one_asked_for(asked, accept, language):
     assert choose_language(asked, accept) == language
 
 
-def draw(template: str, tongue: Locale, **values: object) -> str:
+def render(template: str, locale: Locale, **values: object) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     jinja.install(environment)
-    return environment.from_string(template).render(tongue=tongue, **values)
+    return environment.from_string(template).render(locale=locale, **values)
 
 
-def test_templates_speak_the_tongue_they_are_drawn_with():
+def test_templates_speak_the_language_they_are_rendered_with():
     template = '{{ _("%(count)s of %(all)s checks", count=n, all=5) }}'
-    assert draw(template, VI, n=2) == "2 trong 5 phép kiểm tra"
-    assert draw(template, EN, n=2) == "2 of 5 checks"
+    assert render(template, VI, n=2) == "2 trong 5 phép kiểm tra"
+    assert render(template, EN, n=2) == "2 of 5 checks"
     trans = "{% trans count=n %}and {{ count }} more{% endtrans %}"
-    assert draw(trans, VI, n=2) == "và 2 nữa"
+    assert render(trans, VI, n=2) == "và 2 nữa"
     plural = "{% trans n=n %}{{ n }} mail{% pluralize %}{{ n }} mails{% endtrans %}"
-    assert (draw(plural, EN, n=1), draw(plural, EN, n=2)) == ("1 mail", "2 mails")
-    assert draw('{{ pgettext("cause", "WAN line") }} {{ npgettext("x", "a", "b", 2) }}', VI) == "đường truyền WAN b"
-    assert draw('{{ ngettext("%(num)s mail", "%(num)s mails", 2) }}', EN) == "2 mails"
+    assert (render(plural, EN, n=1), render(plural, EN, n=2)) == ("1 mail", "2 mails")
+    assert render('{{ pgettext("cause", "WAN line") }} {{ npgettext("x", "a", "b", 2) }}', VI) == "đường truyền WAN b"
+    assert render('{{ ngettext("%(num)s mail", "%(num)s mails", 2) }}', EN) == "2 mails"
 
 
 def test_what_is_put_into_a_templates_words_is_escaped():
-    assert draw('{{ _("and %(count)s more", count=n) }}', VI, n="<b>") == "và &lt;b&gt; nữa"
-    assert draw("{{ tongue.reason(n) }}", VI, n="<b>") == "&lt;b&gt;"
+    assert render('{{ _("and %(count)s more", count=n) }}', VI, n="<b>") == "và &lt;b&gt; nữa"
+    assert render("{{ locale.reason(n) }}", VI, n="<b>") == "&lt;b&gt;"
 
 
 def test_counted():

@@ -131,7 +131,7 @@ def test_whatever_a_name_or_a_reason_is_the_mail_is_a_mail(text, kind, language)
         acked=(text, NOW),
     )
     uid = next(iter(made.checks))
-    wrong = mails.check_incident(made, uid, "down", reason=text, said=None)
+    wrong = mails.check_incident(made, uid, "down", reason=text, message=None)
     to = Contact(id="an", name=Text(text, text), email="an@soctrang.example")
     mail = write(kind, down, wrong, made=made, language=language, to=to)
     single = write(kind, wrong, made=made, language=language, to=to)
@@ -181,7 +181,7 @@ def test_a_value_that_cannot_be_is_told_somehow(value):
         "{seen_at} {left_for} {free_share} {count}",
         dict.fromkeys(("seen_at", "left_for", "free_share", "count"), value),
     )
-    wrong = mails.check_incident(SOC_TRANG, next(iter(SOC_TRANG.checks)), "down", said=said)
+    wrong = mails.check_incident(SOC_TRANG, next(iter(SOC_TRANG.checks)), "down", message=said)
     assert "Ghi nhận: " in write("trouble", wrong, made=SOC_TRANG).text
 
 

@@ -289,7 +289,7 @@ def test_fields_are_written_as_their_names_say() -> None:
             "other": "as it is",
         },
     )
-    wrong = mails.check_incident(SOC_TRANG, of_kind("http"), "down", said=said)
+    wrong = mails.check_incident(SOC_TRANG, of_kind("http"), "down", message=said)
     told = write("trouble", wrong, made=SOC_TRANG, language="en").text
     assert (
         "What was seen: Department of Justice, Data integration centre, Department of Justice, Provider A,"
@@ -377,7 +377,7 @@ def test_message_ids_are_short_and_whole(domain: str, ident: str) -> None:
 
 
 def test_a_recovery_says_how_long_it_was_and_how_exactly_that_is_known() -> None:
-    down = mails.line_incident(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, why="recovered")
+    down = mails.line_incident(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, resolution="recovered")
     known = DurationBounds(least=100_000, most=140_000)
     mail = write("recovery", down, made=SOC_TRANG, bounds={down.key: known})
     assert mail.subject == "[Đã khôi phục] Mất đường truyền: Sở Tư pháp"
@@ -389,7 +389,7 @@ def test_a_recovery_says_how_long_it_was_and_how_exactly_that_is_known() -> None
 
 def test_what_ended_otherwise_is_not_said_to_work_again() -> None:
     for why in ("withdrawn", "merged"):
-        down = mails.line_incident(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, why=why)
+        down = mails.line_incident(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, resolution=why)
         mail = write("recovery", down, made=SOC_TRANG)
         assert "hoạt động bình thường trở lại" not in mail.text
         assert "khôi phục" not in mail.subject
@@ -400,7 +400,7 @@ def test_an_escalation_says_that_nobody_is_on_it_and_who_knows() -> None:
         "truc-ca": NotifiedContact(contact="truc-ca", thread="t", first=NOW - 2 * MINUTE, last=NOW),
         "an": NotifiedContact(contact="an", thread="t", first=NOW, last=NOW),
     }
-    mail = write("escalation", mails.line_incident(SOC_TRANG, told=told), made=SOC_TRANG)
+    mail = write("escalation", mails.line_incident(SOC_TRANG, notified=told), made=SOC_TRANG)
     assert mail.subject.startswith("[Chưa ai nhận] ")
     assert "Chưa ai nhận xử lý sự cố này." in mail.text
     assert "- Trực Trung tâm tích hợp dữ liệu, 14:06:00" in mail.text
@@ -473,7 +473,7 @@ def three() -> tuple[Incident, ...]:
 
 def test_a_group_tells_each_of_its_incidents() -> None:
     down, wrong, battery = three()
-    over = msgspec.structs.replace(wrong, ended=NOW, closed=NOW, why="recovered")
+    over = msgspec.structs.replace(wrong, ended=NOW, closed=NOW, resolution="recovered")
     mail = write("group", down, over, battery, made=SOC_TRANG, kinds=("trouble", "recovery", "trouble"))
     assert mail.subject == "[Nghiêm trọng] 3 sự cố: Trung tâm tích hợp dữ liệu, Sở Tư pháp"
     for line in ("[Nghiêm trọng] Mất đường truyền: Sở Tư pháp", "[Nghiêm trọng] Đang chạy bằng ắc quy: "):
@@ -503,7 +503,7 @@ def test_a_summary_says_how_all_that_was_held_back_stands() -> None:
 
 def test_a_digest_has_the_days_figures() -> None:
     down, wrong, _ = three()
-    over = msgspec.structs.replace(wrong, ended=NOW, closed=NOW, why="recovered")
+    over = msgspec.structs.replace(wrong, ended=NOW, closed=NOW, resolution="recovered")
     day = DigestFigures(
         begins=NOW - 24 * HOUR,
         ends=NOW,
@@ -569,7 +569,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
     script = (
         "import sys; from tests.support import mails; made = mails.inventory()\n"
         "for kind in ('trouble', 'group', 'digest'):\n"
-        "    mail = mails.write(kind, mails.line_down(made), made=made)\n"
+        "    mail = mails.write(kind, mails.line_incident(made), made=made)\n"
         "    sys.stdout.buffer.write(mail.message)\n"
     )
     here = b"".join(
@@ -589,7 +589,7 @@ def test_rendering_asks_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: object = None) -> "Stopped":
             raise AssertionError("a mail's time is the notice's")
 
-    for module in ("speaker", "message", "people"):
+    for module in ("formatter", "message", "people"):
         monkeypatch.setattr(f"alerts.mail.{module}.datetime", Stopped)
     monkeypatch.setattr("time.time", lambda: 1 / 0)
     assert write("trouble", mails.line_incident(SOC_TRANG), made=SOC_TRANG).message

@@ -6,18 +6,21 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from alerts.incident.problem import Subject
-from alerts.notify.conditions import ObservedState, condition_for, condition_of, condition_state, duration_state
+from alerts.notify.conditions import condition_for, condition_of, condition_state, duration_state
 from inventory.model.alerting import DEFAULT_CONDITIONS, MINUTE, Alerting, Condition
 from inventory.model.selectors import Selector
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
 from tests.support.incident_world import START, check, province
 
 DOWN_3 = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "down")
 SLOW = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "degraded")
 
 
-def seen(state: int, looks: int, lasted: int = 0, recent: tuple[int, ...] = ()) -> ObservedState:
-    return ObservedState(state=state, since=START - lasted, looks=looks, last=START, recent=recent)
+def seen(state: int, looks: int, lasted: int = 0) -> CheckStatus:
+    since = START - lasted
+    return CheckStatus(
+        state=state, since=since, first_look=since, last_look=START, last_state=state, looks=looks, reason=""
+    )
 
 
 class TestWhich:
@@ -96,9 +99,9 @@ class TestMet:
         assert condition_state(DOWN_3, seen(state, looks)) == standing
 
     def test_up_and_degraded_are_both_better_than_down(self):
-        assert condition_state(DOWN_3, seen(UP, 1, recent=(DOWN, DOWN, DEGRADED, UP))) == "clear"
-        assert condition_state(DOWN_3, seen(UP, 1, recent=(DOWN, DOWN, DOWN, UP))) == "doubtful"
-        assert condition_state(DOWN_3, seen(UP, 1, recent=(DEGRADED, UNKNOWN, UP))) == "doubtful"
+        assert condition_state(DOWN_3, seen(UP, 1), (DOWN, DOWN, DEGRADED, UP)) == "clear"
+        assert condition_state(DOWN_3, seen(UP, 1), (DOWN, DOWN, DOWN, UP)) == "doubtful"
+        assert condition_state(DOWN_3, seen(UP, 1), (DEGRADED, UNKNOWN, UP)) == "doubtful"
 
     @pytest.mark.parametrize(
         ("recent", "standing"),
@@ -111,7 +114,7 @@ class TestMet:
     )
     def test_two_of_the_last_three(self, recent, standing):
         condition = replace(DOWN_3, looks=2, out_of=3)
-        assert condition_state(condition, seen(recent[-1], 1, recent=recent)) == standing
+        assert condition_state(condition, seen(recent[-1], 1), recent) == standing
 
     def test_for_as_long_as_there_is_evidence(self):
         assert condition_state(SLOW, seen(DEGRADED, 20, lasted=15 * MINUTE)) == "met"
@@ -128,7 +131,7 @@ class TestMet:
     def test_it_is_as_counting_the_looks_says(self, states, looks, more):
         condition = replace(DOWN_3, looks=looks, out_of=looks + more)
         run = next((n for n, state in enumerate(reversed(states)) if state != states[-1]), len(states))
-        standing = condition_state(condition, seen(states[-1], run, recent=tuple(states)))
+        standing = condition_state(condition, seen(states[-1], run), tuple(states))
         window = states[-(looks + more) :]
         if states[-1] == DOWN:
             assert standing == ("met" if window.count(DOWN) >= looks else "doubtful")

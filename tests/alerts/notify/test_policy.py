@@ -116,7 +116,7 @@ class TestCommands:
         world.silent = frozenset({trouble.key})
         world.run(HOUR, MINUTE)
         world.command("close", world.open[0].key, who="boss")
-        assert world.open == [] and world.closed[0].why == "by hand"
+        assert world.open == [] and world.closed[0].resolution == "by hand"
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
         world.problems[trouble.key] = trouble
         world.silent = frozenset()
@@ -148,7 +148,7 @@ class TestEscalation:
         assert (second.contact, second.kind, second.thread) == ("boss", "escalation", "")
         assert second.at == first.at + 15 * MINUTE + 2 * SECOND
         assert recipients(world.run(HOUR)) == [("night", "escalation")]
-        assert [told.step for told in world.open[0].told.values()] == [0, 1, 2]
+        assert [told.step for told in world.open[0].notified.values()] == [0, 1, 2]
         world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("boss", "recovery"), ("night", "recovery"), ("ops", "recovery")]
 
@@ -398,7 +398,7 @@ class TestInventoryThatChanges:
         world.inventory = replace(world.inventory, contacts=contacts)
         world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
-        assert world.book.ended == {} and "boss" not in world.book.mailboxes
+        assert world.book.ended == {} and "boss" not in world.book.queues
 
 
 def test_the_machine_says_when_it_wants_to_be_asked_again():

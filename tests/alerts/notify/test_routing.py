@@ -151,13 +151,13 @@ class TestRoutes:
         inventory = routed(Route(id="x", to=("ops",), steps=steps))
         assert who(inventory, incident(), START + DAY) == ["ops"]  # nobody was told yet
         told = {"ops": NotifiedContact(contact="ops", thread="t", first=START + MINUTE, last=START + MINUTE)}
-        found = recipients(inventory, incident(told=told), START + DAY)
+        found = recipients(inventory, incident(notified=told), START + DAY)
         assert [(one.contact, one.step, one.when - START) for one in found] == [
             ("ops", 0, 0),
             ("boss", 1, 16 * MINUTE),
             ("night", 2, 61 * MINUTE),
         ]
-        assert who(inventory, incident(told=told, acked=("ops", START)), START + DAY) == ["ops"]
+        assert who(inventory, incident(notified=told, acked=("ops", START)), START + DAY) == ["ops"]
 
     def test_the_audience_is_all_whom_it_may_concern_at_any_hour(self):
         roster = Roster(
@@ -170,7 +170,7 @@ class TestRoutes:
         inventory = routed(*routes, rosters={"duty": roster})
         assert audience(inventory, incident("north-web")) == {"night", "boss"}
         told = {"south-admin": NotifiedContact(contact="south-admin", thread="t", first=1, last=1)}
-        assert audience(inventory, incident("north-web", told=told)) == {"night", "boss", "south-admin"}
+        assert audience(inventory, incident("north-web", notified=told)) == {"night", "boss", "south-admin"}
 
 
 class TestHours:

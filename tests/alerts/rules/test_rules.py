@@ -202,12 +202,12 @@ CASES: dict[str, list[tuple[Series, int, bool]]] = {
         ({agent(n): "0+60x40" for n in "abcd"}, 25, False),
     ],
     "HaidangStoreFailing": [
-        ({f"haidang_collector_commit_failures{OWN}": "0x5 1+1x10"}, 10, True),
-        ({f"haidang_collector_commit_failures{OWN}": "0x5 1 0x10"}, 10, False),
+        ({f"haidang_collector_commit_consecutive_failures{OWN}": "0x5 1+1x10"}, 10, True),
+        ({f"haidang_collector_commit_consecutive_failures{OWN}": "0x5 1 0x10"}, 10, False),
     ],
     "HaidangStoreSlow": [
-        ({f"haidang_collector_commit_seconds{OWN}": "1.5x30"}, 15, True),
-        ({f"haidang_collector_commit_seconds{OWN}": "0.1x8 3 0.1x20"}, 15, False),
+        ({f"haidang_collector_last_commit_duration_seconds{OWN}": "1.5x30"}, 15, True),
+        ({f"haidang_collector_last_commit_duration_seconds{OWN}": "0.1x8 3 0.1x20"}, 15, False),
     ],
     "HaidangClockNotTrusted": [
         ({f"haidang_collector_clock_trusted{OWN}": "1x5 0x20"}, 15, True),

@@ -8,11 +8,11 @@ from collector.causes.present import (
     PresentCause,
     PresentCauses,
     PresentView,
-    PublishedStatus,
     present_causes,
 )
 from collector.ledger.steps import Span
 from inventory.model.entities import Check
+from inventory.protocol.states import CheckStatus
 from tests.collector.causes.test_stories import fault
 from tests.collector.causes.test_truth import topology
 from tests.support.histories import (
@@ -28,6 +28,7 @@ from tests.support.histories import (
     EstateFault,
     EstateHistory,
     covers,
+    published,
     random_world,
 )
 
@@ -46,7 +47,7 @@ class Now:
 
     def of(self, at: int | None = None) -> PresentCauses:
         now = self.at if at is None else at
-        view = PresentView(seen=self.seen, contact=self.contact, now=now, started=self.started, push_every=PUSH)
+        view = PresentView(status=self.seen, contact=self.contact, now=now, started=self.started, push_every=PUSH)
         return present_causes(topology(), view)
 
     def heard(self, place: str) -> int:
@@ -72,13 +73,13 @@ class Now:
         agent = self.world.inventory.checks[uid].agent
         return self.world.spans(uid, self.heard(self.place(agent)))
 
-    def seen(self, uid: str) -> PublishedStatus | None:
+    def seen(self, uid: str) -> CheckStatus | None:
         spans = self.spans(uid)
         if not spans:
             return None
         last, hold = spans[-1], self.world.inventory.checks[uid].hold
         state = last.state if self.at <= last.sure_to + hold else UNKNOWN
-        return PublishedStatus(state, last.start, last.sure_from, last.sure_to, last.state)
+        return published(state, last.start, last.sure_from, last.sure_to, last.state)
 
     def contact(self, agent: str) -> AgentContact | None:
         if agent not in self.world.received:
@@ -177,7 +178,9 @@ def test_many_sites_silent_that_answer_are_the_collector_too() -> None:
     contacts = {
         agent: AgentContact(T0 + 20 * MINUTE) if agent in deaf else quiet.contact(agent) for agent in ("thdl", *deaf)
     }
-    now = present_causes(topology(), PresentView(seen=quiet.seen, contact=contacts.get, now=quiet.at, push_every=PUSH))
+    now = present_causes(
+        topology(), PresentView(status=quiet.seen, contact=contacts.get, now=quiet.at, push_every=PUSH)
+    )
     assert {roots(now.silence(agent)) for agent in deaf} == {("collector:reach", "collector")}
 
 
@@ -217,24 +220,26 @@ def test_what_was_not_looked_at_since_is_waited_for() -> None:
     uid = steady.check("thdl", "web-web").uid
     first = steady.at - 5 * SECOND
 
-    def seen(other: str) -> PublishedStatus | None:
+    def seen(other: str) -> CheckStatus | None:
         was = steady.seen(other)
         if other == uid:
-            return PublishedStatus(2, first - 10 * SECOND, first, steady.at, 2)
-        return PublishedStatus(0, was.since, was.first, min(was.at, first - SECOND), 0) if was is not None else None
+            return published(2, first - 10 * SECOND, first, steady.at, 2)
+        return (
+            published(0, was.since, was.first_look, min(was.last_look, first - SECOND), 0) if was is not None else None
+        )
 
     early = present_causes(
-        topology(), PresentView(seen=seen, contact=steady.contact, now=steady.at, push_every=PUSH)
+        topology(), PresentView(status=seen, contact=steady.contact, now=steady.at, push_every=PUSH)
     ).cause(uid)
     assert early.pending and early.cause.certainty == "provisional"
     assert roots(early) == (f"service:{uid}", "service")
 
-    def since(other: str) -> PublishedStatus | None:
+    def since(other: str) -> CheckStatus | None:
         was = seen(other)
-        return was if was is None or other == uid else PublishedStatus(0, was.since, was.first, steady.at, 0)
+        return was if was is None or other == uid else published(0, was.since, was.first_look, steady.at, 0)
 
     late = present_causes(
-        topology(), PresentView(seen=since, contact=steady.contact, now=steady.at, push_every=PUSH)
+        topology(), PresentView(status=since, contact=steady.contact, now=steady.at, push_every=PUSH)
     ).cause(uid)
     assert not late.pending and late.cause.certainty == "sure"
 
@@ -264,7 +269,7 @@ def test_what_is_called_sure_at_the_moment_is_true() -> None:
                 if seen is None or seen.state not in (DEGRADED, DOWN):
                     continue
                 cause = now.present.cause(check.uid).cause
-                truth = past.truth(check, seen.at, seen.state)
+                truth = past.truth(check, seen.last_look, seen.state)
                 if cause.certainty == "sure" and truth:
                     said += 1
                     if cause.cause not in {true for true, _ in truth}:

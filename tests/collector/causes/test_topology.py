@@ -8,13 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 import inventory
-from collector.causes.present import AgentContact, PresentView, PublishedStatus, present_causes
+from collector.causes.present import AgentContact, PresentView, present_causes
 from collector.causes.topology import CheckPath, Topology
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Agency, Agent, Check, Device, Inventory, Link, Province, Site
+from inventory.protocol.refs import Ref
+from inventory.protocol.states import CheckStatus
 from tests.support import histories
+from tests.support.histories import published
 
+ref = Ref.parse
 HUB = "so-thong-tin-truyen-thong-thdl"
 MUSEUM = "so-van-hoa-the-thao-du-lich"
 
@@ -31,45 +35,50 @@ def way(topology: Topology, agent: str, name: str) -> CheckPath:
 
 def test_a_gateway_is_on_the_agents_own_network() -> None:
     found = way(example(), MUSEUM, "gateway")
-    assert found.on == (f"agent:{MUSEUM}", f"power:{MUSEUM}", f"switch:{MUSEUM}", f"gateway:{MUSEUM}")
-    assert found.own == f"gateway:{MUSEUM}"
+    assert found.on == (
+        ref(f"agent:{MUSEUM}"),
+        ref(f"power:{MUSEUM}"),
+        ref(f"switch:{MUSEUM}"),
+        ref(f"gateway:{MUSEUM}"),
+    )
+    assert found.own == ref(f"gateway:{MUSEUM}")
 
 
 def test_a_link_from_both_sides() -> None:
     out, back = way(example(), MUSEUM, "hub"), way(example(), "thdl", f"{MUSEUM}.from-hub")
-    assert out.own == back.own == f"wan:{MUSEUM}"
+    assert out.own == back.own == ref(f"wan:{MUSEUM}")
     assert out.target == HUB and back.target == MUSEUM
-    between = {f"gateway:{MUSEUM}", f"wan:{MUSEUM}", f"gateway:{HUB}", f"edge:{HUB}"}
+    between = {ref(f"gateway:{MUSEUM}"), ref(f"wan:{MUSEUM}"), ref(f"gateway:{HUB}"), ref(f"edge:{HUB}")}
     assert between <= set(out.on) and between <= set(back.on)
 
 
 def test_a_portal_stands_in_the_data_centre_whosever_it_is() -> None:
     """All agencies use one private network; the hub looks first where it stands itself."""
     found = way(example(), "thdl", f"{MUSEUM}.portal")
-    assert found.target == HUB and not any(element.startswith("wan:") for element in found.on)
+    assert found.target == HUB and not any(element.kind == "wan" for element in found.on)
     certificate = way(example(), "thdl", f"{MUSEUM}.portal-certificate")
     assert found.host == certificate.host
-    assert example().root(found.host).root.startswith("service:")
+    assert example().root(found.host).ref.kind == "service"
 
 
 def test_the_same_private_address_is_each_agencys_own() -> None:
     found = way(example(), MUSEUM, "dns-198-51-100-13")
-    assert found.target == MUSEUM and f"gateway:{MUSEUM}" in found.on
+    assert found.target == MUSEUM and ref(f"gateway:{MUSEUM}") in found.on
 
 
 def test_devices_and_their_feeders() -> None:
     ping, web = way(example(), "thdl", "ping-cong-chinh"), way(example(), "thdl", "web-cong-chinh")
-    assert ping.own == web.host == f"host:{HUB}/{HUB}-cong-chinh"
-    assert example().root(ping.own).root == f"device:{HUB}-cong-chinh"
+    assert ping.own == web.host == ref(f"host:{HUB}/{HUB}-cong-chinh")
+    assert example().root(ping.own).ref == ref(f"device:{HUB}-cong-chinh")
     power = way(example(), "thdl", "power-ups-mang")  # its address is the backup server's
     assert example().ups_of(power.uid) == f"{HUB}-ups-mang"
-    assert example().root(power.own).root == f"power:{HUB}"
+    assert example().root(power.own).ref == ref(f"power:{HUB}")
 
 
 def test_the_agents_own_machine_and_its_network() -> None:
     host, pcs = way(example(), MUSEUM, "host"), way(example(), MUSEUM, "pcs")
-    assert host.on == (f"agent:{MUSEUM}", f"power:{MUSEUM}", host.own)
-    assert f"switch:{MUSEUM}" in pcs.on and f"gateway:{MUSEUM}" not in pcs.on
+    assert host.on == (ref(f"agent:{MUSEUM}"), ref(f"power:{MUSEUM}"), host.own)
+    assert ref(f"switch:{MUSEUM}") in pcs.on and ref(f"gateway:{MUSEUM}") not in pcs.on
 
 
 def test_what_nothing_tells_stays_unknown() -> None:
@@ -78,8 +87,8 @@ def test_what_nothing_tells_stays_unknown() -> None:
     elsewhere = replace(check, uid="f" * 16, params={"host": "files.example.org", "port": 445})
     other = Topology.of(replace(topology.inventory, checks={**topology.inventory.checks, elsewhere.uid: elsewhere}))
     found = other.path(elsewhere.uid)
-    assert found.target == "" and found.on == ("agent:b", "power:b", found.last)
-    assert found.maybe == ("switch:b", "gateway:b", "wan:b")
+    assert found.target == "" and found.on == (ref("agent:b"), ref("power:b"), found.last)
+    assert found.maybe == (ref("switch:b"), ref("gateway:b"), ref("wan:b"))
 
 
 def test_a_line_to_another_centre_does_not_pass_the_hub() -> None:
@@ -97,7 +106,15 @@ def test_a_line_to_another_centre_does_not_pass_the_hub() -> None:
     )
     found = other.path(known.uid)
     assert found.target == "b"
-    assert found.on == ("agent:c", "power:c", "switch:c", "gateway:c", "wan:c-two", "gateway:b", "power:b")
+    assert found.on == (
+        ref("agent:c"),
+        ref("power:c"),
+        ref("switch:c"),
+        ref("gateway:c"),
+        ref("wan:c-two"),
+        ref("gateway:b"),
+        ref("power:b"),
+    )
 
 
 def test_on_one_machine_each_service_is_its_own() -> None:
@@ -108,22 +125,22 @@ def test_on_one_machine_each_service_is_its_own() -> None:
     router = replace(here, uid="e" * 16, key="gateway", name="gateway")
     checks = {**topology.inventory.checks, here.uid: here, router.uid: router}
     other = Topology.of(replace(topology.inventory, checks=checks))
-    assert other.path(here.uid).on == ("agent:b", "power:b", f"service:{here.uid}")
-    assert other.path(router.uid).own == "gateway:b"
+    assert other.path(here.uid).on == (ref("agent:b"), ref("power:b"), ref(f"service:{here.uid}"))
+    assert other.path(router.uid).own == ref("gateway:b")
 
 
 def test_two_lines_are_one_element_for_what_takes_either() -> None:
     topology = Topology.of(histories.estate())
-    assert "wans:c" in way(topology, "c", "mail").on
-    assert way(topology, "c", "hub-two").own == "wan:c-two"
-    assert set(topology.provers("wans:c")) >= {way(topology, "c", "hub").uid, way(topology, "c", "hub-two").uid}
+    assert ref("wans:c") in way(topology, "c", "mail").on
+    assert way(topology, "c", "hub-two").own == ref("wan:c-two")
+    assert set(topology.provers(ref("wans:c"))) >= {way(topology, "c", "hub").uid, way(topology, "c", "hub-two").uid}
 
 
 def test_a_slow_check_proves_nothing_about_the_way() -> None:
     """A download that is tried twice a night has a hold of thirty hours: it does not say that the line is up."""
     slow = way(example(), MUSEUM, "throughput")
-    assert f"wan:{MUSEUM}" in slow.on
-    assert slow.uid not in example().provers(f"wan:{MUSEUM}")
+    assert ref(f"wan:{MUSEUM}") in slow.on
+    assert slow.uid not in example().provers(ref(f"wan:{MUSEUM}"))
 
 
 # -- ten thousand sites
@@ -194,16 +211,16 @@ def test_an_answer_asks_only_what_is_near(cut: int) -> None:
     """So many lines are cut, and the hub's check of each asks why: the same few checks, however large the province."""
     topology = province()
     asked: set[str] = set()
-    seen_of = PublishedStatus(0, 0, 0, 1_000_000, 0)
-    down = PublishedStatus(2, 900_000, 905_000, 1_000_000, 2)
+    seen_of = published(0, 0, 0, 1_000_000, 0)
+    down = published(2, 900_000, 905_000, 1_000_000, 2)
 
-    def seen(uid: str) -> PublishedStatus:
+    def seen(uid: str) -> CheckStatus:
         asked.add(uid)
         site = uid.split("-")[0]
         gone = site != "hub" and int(site[1:]) < cut and uid.endswith(("-hub", "-from", "-outside"))
         return down if gone else seen_of
 
-    view = PresentView(seen=seen, contact=lambda agent: AgentContact(1_000_000), now=1_000_000)
+    view = PresentView(status=seen, contact=lambda agent: AgentContact(1_000_000), now=1_000_000)
     uids = [f"s{i}-from" for i in range(min(cut, 300))]
     cold = present_causes(topology, view)
     answers = [cold.cause(uid) for uid in uids]  # fills the topology's caches

@@ -24,7 +24,7 @@ from collector import config
 from collector.app.run import CollectorService
 from collector.commands import backup, main
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.web.auth import verify_password
 from inventory.base.problems import Invalid
 from inventory.protocol import wire
@@ -311,11 +311,11 @@ def test_an_exclusion_is_declared_listed_and_withdrawn(place, capsys):
 
 
 async def audited(place: Place) -> list[tuple]:
-    database = Database.open(place.config.database)
+    store = open_store(place.config.database)
     try:
-        return await database.read(lambda db: db.execute("SELECT who, what FROM audit ORDER BY id").fetchall())
+        return await store.read(lambda tx: [(who, what) for _, who, what, _ in tx.audit.all()])
     finally:
-        await database.close()
+        await store.close()
 
 
 def test_a_backup_taken_while_it_runs_brings_a_new_machine_up(place, tmp_path, capsys):

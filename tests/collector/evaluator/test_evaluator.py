@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from alerts.incident.entities import Command
+from collector.queries import circuits
 from collector.queries.exclusions import declare
-from collector.store import incidents as stored
-from collector.store.database import StoreError
+from collector.queries.goals import evaluations
+from collector.store.errors import StoreError
 from inventory.base.types import Text
 from inventory.model.entities import Goal
 from inventory.model.selectors import Selector
@@ -71,7 +72,7 @@ async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Eva
     await centre.step(5 * MINUTE, web=UP)
     assert centre.sent_kinds() == [] and centre.open == []
     web = next(check for check in centre.ingest.fleet.checks.values() if check.name == "web")
-    rows = await centre.database.read(
+    rows = await centre.store.database.read(
         lambda db: db.execute("SELECT count(*) FROM spans WHERE check_id = ? AND state = 2", (web.id,)).get
     )
     assert rows == 1
@@ -140,7 +141,7 @@ async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded
     await centre.step(2 * MINUTE)
     assert centre.sent_kinds() == [] and centre.open == []
     [late] = centre.evaluator.incidents.closed.values()
-    assert late.why == "late" and late.cause.cause == "service"
+    assert late.resolution == "late" and late.cause.cause == "service"
     assert abs((late.ended or 0) - late.opened - 20 * MINUTE) <= 10 * SECOND
 
 
@@ -168,7 +169,7 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
     await centre.step(10 * SECOND, web=DOWN)
     centre.clock.advance(5 * SECOND)
     await centre._run_checks()
-    write, failing = centre.database.write, [2]
+    write, failing = centre.store.write, [2]
 
     async def refuse(work):  # a full disk, twice
         if failing[0]:
@@ -176,7 +177,7 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
             raise StoreError("no room")
         return await write(work)
 
-    centre.database.write = refuse
+    centre.store.write = refuse
     for _ in range(2):
         with pytest.raises(StoreError):
             await centre.evaluator.evaluate()
@@ -236,8 +237,8 @@ async def test_acknowledged_means_no_repeats(centre: EvaluatorWorld) -> None:
 
 async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld) -> None:
     begin = centre.now
-    await centre.database.write(
-        lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
+    await centre.store.write(
+        lambda tx: declare(tx, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
     )
     await centre.step(30 * MINUTE, web=DOWN)
     assert centre.sent_kinds() == [] and centre.only_incident().excluded
@@ -248,7 +249,7 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld
 async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: EvaluatorWorld) -> None:
     centre.muted = True
     await centre.step(10 * MINUTE, web=DOWN)
-    assert centre.sent_kinds() == [] and centre.only_incident().told == {}
+    assert centre.sent_kinds() == [] and centre.only_incident().notified == {}
     centre.muted = False
     await centre.step(30 * SECOND)
     assert centre.sent_kinds() == [("truc", "trouble")]
@@ -310,7 +311,7 @@ async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(cen
     await centre.restart()
     await centre.circuits.count()
     assert {key: ms for key, ms in centre.circuits.down.items() if key[0] == "so-a"} == found
-    outages = await centre.circuits.outages((centre.now - HOUR, centre.now), "so-a")
+    outages = await circuits.outages(centre.reader, (centre.now - HOUR, centre.now), "so-a")
     assert [(one.provider, one.cause.cause) for one in outages] == [("nha-mang-a", "wan")] and outages[0].cause.because
 
 
@@ -326,14 +327,14 @@ async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_i
     told = len(centre.sent_kinds())
     centre.disconnected.clear()
     await centre.step(15 * MINUTE)
-    found = await stored.find(centre.database, incident.key)
+    found = await centre.store.read(lambda tx: tx.incidents.find(incident.key))
     assert found is not None and found.closed is not None
     assert (found.cause.root, found.cause.cause) == ("lan:so-a", "lan")
     assert found.cause.certainty == "sure" and "lan:so-a" in [one.text for one in found.history if one.what == "cause"]
     assert {kind for _, kind in centre.sent_kinds()[told:]} <= {"recovery"}
     await centre.restart()
     await centre.step(2 * MINUTE)
-    assert await stored.find(centre.database, incident.key) == found
+    assert await centre.store.read(lambda tx: tx.incidents.find(incident.key)) == found
 
 
 async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: EvaluatorWorld) -> None:
@@ -356,7 +357,7 @@ async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: EvaluatorW
     await centre.step(10 * MINUTE)
     centre.states |= {"a/hub": UP, "so-a.from-hub": UP}
     await centre.step(30 * MINUTE)
-    found = {one.goal: one for one in await centre.reader.evaluations()}
+    found = {one.goal: one for one in await evaluations(centre.reader)}
     assert found["all"].upper is not None and found["all"].upper < 0.8
     assert found["services"].upper == 1.0 and found["services"].best == 1.0
     assert found["services"].coverage is not None and found["services"].coverage < 0.8

@@ -11,22 +11,21 @@ from hypothesis import strategies as st
 
 from alerts.incident.finding import IngestFinding
 from alerts.incident.message import message
-from collector.evaluator import own, standby
+from collector.evaluator import self_checks, standby
 from collector.evaluator.bounds import bounds_from_spans
-from collector.evaluator.findings import SENTENCES, finding_message
+from collector.evaluator.findings import MESSAGES, finding_message
 from collector.evaluator.recent import MAX_LOOKS, RecentLooks
 from collector.evaluator.standby import Standby
-from collector.evaluator.watch import WatchedStatus
 from collector.ledger.figures import history
 from collector.ledger.steps import Span, first_tail, step
 from inventory.model.alerting import DEFAULT_CONDITIONS, FINDINGS, Condition
-from inventory.protocol.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP, CheckStatus
 
 OWN = next(one for one in DEFAULT_CONDITIONS if one.on == "collector")
 
 
 def test_every_finding_has_a_sentence() -> None:
-    assert set(SENTENCES) == set(FINDINGS)
+    assert set(MESSAGES) == set(FINDINGS)
 
 
 @pytest.mark.parametrize("kind", [*FINDINGS, "of a newer version"])
@@ -38,8 +37,8 @@ def test_a_finding_is_said_whatever_its_data(kind: str, data: dict[str, object])
 
 
 def test_a_trouble_of_the_collector_is_as_old_as_its_first_sight() -> None:
-    found: list[own.SelfProblem] = [("disk", message("full"))]
-    troubles = own.SelfChecks([lambda: found])
+    found: list[self_checks.SelfProblem] = [("disk", message("full"))]
+    troubles = self_checks.SelfChecks([lambda: found])
     condition = lambda what: OWN  # noqa: E731
     [first] = troubles.current(1_000, condition, "so")
     [later] = troubles.current(9_000, condition, "so")
@@ -55,19 +54,19 @@ def test_a_trouble_of_the_collector_is_as_old_as_its_first_sight() -> None:
 
 def test_a_trouble_of_the_collector_is_told_after_the_time_that_its_condition_gives() -> None:
     patient = Condition(id="mine", on="collector", for_ms=5_000)
-    troubles = own.SelfChecks([lambda: [("mail", message("x"))]])
+    troubles = self_checks.SelfChecks([lambda: [("mail", message("x"))]])
     at = [troubles.current(now, lambda what: patient, "")[0].confirmed for now in (0, 4_999, 5_000)]
     assert at == [False, False, True]
 
 
 def test_the_room_for_the_store_is_looked_at_once_a_minute(tmp_path: Path) -> None:
     now = [0]
-    look = own.disk(tmp_path / "nowhere", lambda: now[0])
+    look = self_checks.disk_check(tmp_path / "nowhere", lambda: now[0])
     [(what, _)] = look()
     assert what == "disk"
     (tmp_path / "nowhere").mkdir()
     assert look()
-    now[0] = own.DISK_EVERY
+    now[0] = self_checks.DISK_EVERY
     assert look() == []
 
 
@@ -115,8 +114,10 @@ async def test_nobodys_standby_is_never_mute() -> None:
 # -- the latest looks
 
 
-def seen(state: int, since: int, looks: int) -> WatchedStatus:
-    return WatchedStatus(row=7, state=state, since=since, at=since, looks=looks, reason="", provisional=False)
+def seen(state: int, since: int, looks: int) -> CheckStatus:
+    return CheckStatus(
+        state=state, since=since, first_look=since, last_look=since, last_state=state, looks=looks, reason=""
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from([UP, DEGRADED, DOWN]), st.integers(1, 6)), max_size=12))
@@ -129,7 +130,7 @@ def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[in
         if state != before:
             began, looks, before = at, 0, state
         looks += 1
-        told = recent.add(seen(state, began, looks))
+        told = recent.add(7, seen(state, began, looks))
         assert list(told) == truth[-MAX_LOOKS:][-len(told) :]
         assert (7 in recent.rows) != (state == UP and looks >= MAX_LOOKS)
 

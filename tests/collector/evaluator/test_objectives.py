@@ -140,11 +140,16 @@ class FakeReader:
     def wall(self) -> int:
         return self.now
 
-    async def judged(self, asked: Iterable[tuple[Goal, Window]]) -> list[Evaluation]:
+    async def evaluate_goals(self, goal_windows: Iterable[tuple[Goal, Window]]) -> list[Evaluation]:
         return [
             evaluation(self.upper.get(window.end - window.start, 1.0), length=window.end - window.start)
-            for _, window in asked
+            for _, window in goal_windows
         ]
+
+
+@pytest.fixture(autouse=True)
+def _goals_of_the_fake_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.evaluator.objectives.evaluate_goals", FakeReader.evaluate_goals)
 
 
 def condition(on: str, goal: Goal) -> Condition | None:
@@ -170,7 +175,7 @@ async def test_an_outage_that_is_told_is_not_told_again_as_a_goal_at_risk() -> N
     assert not risk.confirmed
     [risk] = objectives.current(NOW + 7 * MINUTE, [], condition)  # it goes on burning, and nobody was told why
     assert risk.confirmed and risk.severity == "critical" and risk.cause.root == "goal:g1"
-    assert risk.said is not None and risk.said.values["goal"] == "g1"
+    assert risk.message is not None and risk.message.values["goal"] == "g1"
 
 
 async def test_many_short_outages_that_nobody_was_told_of_are_a_risk_at_once() -> None:

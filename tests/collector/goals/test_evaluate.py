@@ -150,7 +150,7 @@ def test_met_missed_and_not_proven_with_what_is_missing() -> None:
     assert both.verdict == NOT_PROVEN
     # seen up at 95 ms and held for 10 more, then nothing until 150 ms
     assert [(item.member, item.unknown, item.unproven) for item in both.missing] == [("b", 45, 10)]
-    assert both.why() == "not proven: evidence is missing for b (45ms not seen, 10ms seen but not proven)"
+    assert both.sentence() == "not proven: evidence is missing for b (45ms not seen, 10ms seen but not proven)"
 
 
 @pytest.mark.parametrize("objective", [0.9, 0.99, 0.999, 0.7])
@@ -174,10 +174,10 @@ def test_an_objective_is_reached_exactly(objective: float) -> None:
 def test_without_members_or_with_lacks_there_is_no_evidence() -> None:
     nobody = judge(goal(), [], {}, 100)
     assert (nobody.verdict, nobody.lower, nobody.members) == (NO_EVIDENCE, None, 0)
-    assert "no check is selected" in nobody.why()
+    assert "no check is selected" in nobody.sentence()
     lacking = goal(lacks=(Text("chưa đo UPS", "nothing measures the UPS yet"),))
     found = judge(lacking, [member("a")], {"a": steady("U" * 21)}, 100)
-    assert (found.verdict, found.why()) == (NO_EVIDENCE, "no evidence: nothing measures the UPS yet")
+    assert (found.verdict, found.sentence()) == (NO_EVIDENCE, "no evidence: nothing measures the UPS yet")
     unborn = judge(goal(), [member("a")], {"a": []}, 100, life=lambda uid: (100, None))
     assert (unborn.verdict, unborn.members, unborn.lower) == (NO_EVIDENCE, 0, None)
     one_unborn = goal(combine="share", objective=1.0)
@@ -230,7 +230,7 @@ def test_share_counts_members_by_their_own_objective() -> None:
     assert (of_ten.shares, of_ten.lower, of_ten.upper, of_ten.verdict) == ((1, 1, 8), 0.1, 0.9, MISSED)
     own_less = judge(goal(combine="share", objective=0.5), [member("none")], worlds, 200)
     assert own_less.verdict == NOT_PROVEN
-    assert "none has no objective of its own" in own_less.why()
+    assert "none has no objective of its own" in own_less.sentence()
 
 
 def test_a_members_checks_are_joined_as_the_goal_says() -> None:

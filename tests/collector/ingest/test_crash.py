@@ -13,17 +13,19 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collector.ingest.place import REFUSED_PLACING
+from collector.ingest.steps.place import REFUSED_PLACING
 from inventory.protocol.wire import Ack, Echo, Position, decode_ack, decode_push, encode_push
 from tests.support.push_source import CHECKS, PushSource
 
 CHILD = """
 import asyncio, os, resource, signal, sys
 from pathlib import Path
-from collector.ingest.ingest import Ingest, PushError
-from collector.store.database import Database
+from collector.ingest.limits import PushError
+from collector.ingest.ingest import Ingest
+from collector.store.sqlite.database import Database
+from collector.store.sqlite.store import SqliteStore
 from inventory.protocol.wire import encode_ack
-from tests.support.push_source import Source
+from tests.support.push_source import PushSource
 
 path, where, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -40,11 +42,12 @@ class Mortal(Database):
         return result
 
 async def main():
-    ingest = Ingest(Mortal.open(path))
+    database = Mortal.open(path)
+    ingest = Ingest(SqliteStore(database))
     await ingest.start()
-    source = Source(0)
-    await ingest.serve(source.agent, source.plan.encode())
-    ingest.database.commits = 0
+    source = PushSource(0)
+    await ingest.serve_plan(source.agent, source.plan.encode())
+    database.commits = 0
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         word, _, rest = line.strip().partition(" ")
@@ -59,9 +62,9 @@ async def main():
             try:
                 print(encode_ack(await ingest.push(word, bytes.fromhex(rest))).hex(), flush=True)
             except PushError as error:
-                print("refused", error.status, error.words, flush=True)
+                print("refused", error.status, error.message, flush=True)
     await ingest.stop()
-    await ingest.database.close()
+    await database.close()
 
 asyncio.run(main())
 """
@@ -169,7 +172,7 @@ def ledger_of(path: Path) -> tuple[list[tuple[int, int, int]], dict[int, list[tu
     for check, state, count in db.execute("SELECT check_id, state, looks FROM spans ORDER BY id"):
         looks.setdefault(check, []).append((state, count))
     (row,) = db.execute("SELECT agent, id, batch, body FROM streams").fetchall()
-    kept = states.decode(*row)
+    kept = states.decode_state(*row)
     for check, tail in kept.tails.items():
         looks.setdefault(check, []).append((tail.state, tail.looks))
     assert db.execute("PRAGMA integrity_check").get == "ok"

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from collector.ingest.committer import CommitItem
-from collector.ingest.ingest import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING, PushError
-from collector.ingest.state import Effect, NewEvent
+from collector.ingest.limits import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING, PushError
+from collector.ingest.steps.effect import Effect, NewEvent
 from collector.ledger.steps import Span
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position, Present, Push, Record, Run, decode_push, encode_push
@@ -25,7 +25,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await world.start()
     yield world
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.database.close()
 
 
 async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: IngestWorld) -> None:
@@ -33,7 +33,7 @@ async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: 
     for code in (UP, UP, DOWN, DOWN, UP):
         ack = await agent.look_and_push(UP, code, UP)
         assert (ack.verdict, ack.watermark) == ("taken", Position(11, agent.seq))
-        assert ack.incarnation == world.ingest.database.incarnation
+        assert ack.incarnation == world.ingest.store.incarnation
         assert ack.plan == agent.plan.digest
     first, second = await world.spans()
     assert first[1:] == (UP, pytest.approx(T0 + 30_000, abs=NEAR), pytest.approx(T0 + 75_000, abs=NEAR), 2, "")
@@ -239,7 +239,7 @@ async def test_what_is_no_push_is_400_and_a_dead_letter(world: IngestWorld, body
     assert refused.value.status == 400 and refused.value.message
     (letter,) = await world.dead_letters()
     assert letter.body == body[:4096]
-    assert world.replayable_state() == before and world.ingest.rejected == {"a1": 1}
+    assert world.replayable_state() == before and world.ingest.pipeline.rejected == {"a1": 1}
     assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
 
 
@@ -259,9 +259,9 @@ async def test_rubbish_without_end_is_bounded(world: IngestWorld) -> None:
     for i in range(260):
         with pytest.raises(PushError):
             await world.ingest.push("a1", b"rubbish %d" % i)
-    rows = await world.ingest.database.read(lambda db: db.execute("SELECT count(*) FROM dead_letters").get)
+    rows = await world.database.read(lambda db: db.execute("SELECT count(*) FROM dead_letters").get)
     assert rows == 200
-    assert world.ingest.rejected == {"a1": 260}
+    assert world.ingest.pipeline.rejected == {"a1": 260}
 
 
 async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: IngestWorld) -> None:
@@ -320,12 +320,12 @@ async def test_a_plan_of_as_many_other_checks_gets_its_own_results(world: Ingest
 
 async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: IngestWorld) -> None:
     agents = [await world.agent(plan_of(f"a{i}")) for i in range(2)]
-    world.ingest._busy = MAX_WAITING - 1
+    world.ingest.limits.in_work = MAX_WAITING - 1
     both = await asyncio.gather(*(agent.look_and_push(UP, UP, UP) for agent in agents), return_exceptions=True)
     taken, refused = both
     assert isinstance(refused, PushError) and refused.status == 503
     assert getattr(taken, "verdict", "") == "taken"
-    world.ingest._busy = 0
+    world.ingest.limits.in_work = 0
     assert (await agents[1].look_and_push(UP, UP, UP)).verdict == "taken"
 
 
@@ -455,17 +455,17 @@ async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: Inge
     def backlog(agent: ChainAgent) -> Batch:
         return agent.batch([(0, agent.now() - 2_900_000 + 10_000 * i, UP) for i in range(BULK_RESULTS)])
 
-    async with world.ingest.database._writer_lock:  # the disk stands still
+    async with world.database._writer_lock:  # the disk stands still
         pushes = [asyncio.create_task(agent.push(backlog(agent))) for agent in late]
         pushes += [asyncio.create_task(agent.push(agent.batch(agent.all(UP)))) for agent in live]
         held = 0
         for _ in range(500):
             await asyncio.sleep(0)
-            held = max(held, world.ingest._busy)
+            held = max(held, world.ingest.limits.in_work)
         group = BULK_AT_ONCE  # those that the committer has taken up already wait with the disk
         assert held == len(pushes) and committer.waiting_bulk <= group
         assert sum(push.done() for push in pushes) == 0
-        assert world.ingest._bulk.locked()
+        assert world.ingest.limits.bulk.locked()
     acks = await asyncio.gather(*pushes)
     assert {ack.verdict for ack in acks} == {"taken"}
     assert {world.state(agent.plan.agent).results for agent in late} == {BULK_RESULTS}

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from collector.ingest import recovery
 from collector.ingest.clock import EARLIEST_WALL, TRUST_AGAIN_AFTER, ClockTrust
 from collector.ingest.plans import Plans
+from collector.ingest.steps.sequence import MAX_PLAN_REQUESTS
 from collector.ledger.take import apply_slice
-from collector.store import queries
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from inventory.protocol.wire import Position, Record, Run
 from tests.support.ingest_world import T0, ChainAgent, IngestWorld, collector_clock, plan_of
@@ -37,7 +37,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await world.start()
     yield world
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.database.close()
 
 
 async def tell(world: IngestWorld, agent: ChainAgent, event: tuple[str, int, Any]) -> None:
@@ -62,7 +62,7 @@ async def tell(world: IngestWorld, agent: ChainAgent, event: tuple[str, int, Any
     elif kind == "empty":
         batch = agent.batch([], last=agent.seq + 1)
     elif kind == "save":
-        await world.ingest.committer._save([agent.plan.agent])
+        await world.ingest.committer.save([agent.plan.agent])
         return
     else:
         agent.boot = bytes([agent.boot[0] ^ 1]) + agent.boot[1:]
@@ -93,7 +93,7 @@ async def told(path: Path, events: list[tuple[str, int, Any]], crashes: set[int]
             agent.ingest = world.ingest
     facts, spans = world.replayable_state(), await world.spans()
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.database.close()
     return facts, spans
 
 
@@ -119,20 +119,20 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
             await agent.look_and_push(*codes, step=step)
         await check(world, agent)
         await world.ingest.stop()
-        await world.ingest.database.close()
+        await world.database.close()
 
     async def check(world: IngestWorld, agent: ChainAgent) -> None:
-        from collector.ingest.place import _decoder
+        from collector.ingest.steps.place import decode_placement
         from inventory.protocol.wire import decode_push
 
-        rows = await world.ingest.database.read(
+        rows = await world.database.read(
             lambda db: db.execute("SELECT placing, body FROM batches ORDER BY id").fetchall()
         )
         spans = await world.spans()
         for place in range(3):
             tail, closed = None, []
             for placing, body in rows:
-                batch, placed = decode_push(body).batch, _decoder.decode(placing)
+                batch, placed = decode_push(body).batch, decode_placement(placing)
                 at = placed.at(batch.base + batch.at[place])
                 tail = apply_slice(tail, closed, at, [], batch.states[place : place + 1], 70_000, placed.error)
             row = world.check(f"a1/c{place}").id
@@ -150,13 +150,13 @@ async def test_sums_are_what_was_measured_whichever_way_it_came(world: IngestWor
     for i in range(70):
         await agent.look_and_push(UP, UP, DOWN if i % 9 == 0 else UP)
         if i % 20 == 19:
-            await world.ingest.committer._save(["a1"])
+            await world.ingest.committer.save(["a1"])
     world.clock.advance(1_500_000)
     start = agent.now() - 1_400_000
     await agent.push(agent.batch([(p, start + i * 30_000, UP) for i in range(40) for p in range(3)]))
     await world.ingest.committer.save_all()
     await world.crash()
-    stored = await world.ingest.database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, 300_000))
+    stored = await world.ingest.store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, 300_000))
     still = [[b.cells[1][:4], b.cells[1][4:]] for b in world.state("a1").sums.buckets() if 1 in b.cells]
     cells = [s.measures for s in stored] + still
     assert len(stored) > 5 and len({s.start for s in stored}) == len(stored)
@@ -189,16 +189,36 @@ async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None
         await agent.look_and_push(UP, DOWN, UP)
     before = world.replayable_state()
     await world.ingest.stop()
-    database = world.ingest.database
+    store, database = world.ingest.store, world.database
     after = database.read_now(lambda db: db.execute("SELECT after FROM replay").get)
     assert after == 5
-    plans = Plans(database)
+    plans = Plans(store)
     plans.load()
     await database.close()
     await world.start()
     assert world.replayable_state() == before
-    lives = await world.ingest.database.read(lambda db: queries.collector_runs(db, 0, 2**60))
+    lives = await world.ingest.store.read(lambda tx: tx.life.runs(0, 2**60))
     assert [life.stopped is not None for life in lives] == [True, False]
+
+
+async def test_a_batch_refused_without_its_plan_stays_refused_once_the_plan_is_known(world: IngestWorld) -> None:
+    agent = await world.agent()
+    served, agent.plan = agent.plan, plan_of(checks=4)
+    for _ in range(MAX_PLAN_REQUESTS):
+        await agent.look_and_push(UP, UP, UP, DOWN)
+    refused = await agent.look_and_push(UP, UP, UP, DOWN)
+    assert (refused.verdict, refused.watermark) == ("refused", Position(11, 4))
+    await agent.push(plans=[agent.plan.encode()])
+    agent.plan = served
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
+    await world.crash()
+    state = world.state("a1")
+    assert (state.watermark, state.results, state.dead, state.unplaceable) == (Position(11, 7), 3, 4, 0)
+    assert [check.name for check in world.ingest.fleet.checks.values() if check.id in state.tails] == [
+        "a1/c0",
+        "a1/c1",
+        "a1/c2",
+    ]
 
 
 async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: IngestWorld) -> None:
@@ -208,8 +228,8 @@ async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: I
     for _ in range(60):  # seconds
         await world.ingest.maintenance.tick()
         await asyncio.sleep(0.001)
-    saved = await world.ingest.database.read(lambda db: db.execute("SELECT min(batch) FROM streams").get)
-    after = await world.ingest.database.read(lambda db: db.execute("SELECT after FROM replay").get)
+    saved = await world.database.read(lambda db: db.execute("SELECT min(batch) FROM streams").get)
+    after = await world.database.read(lambda db: db.execute("SELECT after FROM replay").get)
     assert saved >= 1 and after == 9
 
 
@@ -226,9 +246,9 @@ async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over
     for code in (DOWN, DOWN, UP, UP):
         await agent.look_and_push(UP, code, UP)
     spans = await world.spans()
-    old = world.ingest.database.incarnation
+    old = world.ingest.store.incarnation
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.database.close()
     for left in tmp_path.glob("haidang.db*"):
         left.unlink()
     shutil.copy(copy, world.path)
@@ -285,7 +305,7 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
         await world.crash()
         assert world.replayable_state() == before
         await world.ingest.stop()
-        await world.ingest.database.close()
+        await world.database.close()
         return spans, tails
 
     spans, tails = await story(tmp_path / "a.db", step)
@@ -320,7 +340,7 @@ def test_the_clock_is_believed_with_reason() -> None:
 
 async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(world: IngestWorld) -> None:
     async def alive() -> int:
-        return await world.ingest.database.read(lambda db: db.execute("SELECT max(alive) FROM collector_life").get)
+        return await world.database.read(lambda db: db.execute("SELECT max(alive) FROM collector_life").get)
 
     await world.ingest.maintenance.record_alive()
     before = await alive()

@@ -20,7 +20,7 @@ async def world(tmp_path):
     await world.start()
     yield world
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.ingest.store.close()
 
 
 def plan():
@@ -81,7 +81,7 @@ async def test_on_battery_then_silence_then_a_boot_is_time_without_power(world: 
 async def sure(world: IngestWorld) -> list[tuple[int, int, int]]:
     row = world.check("a1/c0").id
     sql = "SELECT state, sure_from, sure_to FROM spans WHERE check_id = ? ORDER BY id"
-    return await world.ingest.database.read(lambda db: db.execute(sql, (row,)).fetchall())
+    return await world.ingest.store.database.read(lambda db: db.execute(sql, (row,)).fetchall())
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from alerts.channels.health import ChannelHealth
-from collector.metrics.alerts import alert_metrics
-from collector.metrics.own import SelfMetrics
+from alerts.channels.metrics import DeliveryMetrics
+from collector.metrics import exposition
 from tests.support.outboxes import outgoing_mail
 from tests.support.smtp_relay import FakeRelay, SenderWorld, relays_running
 
@@ -28,7 +28,7 @@ async def test_figures_of_every_way(tmp_path: Path) -> None:
         counts.deadman, counts.alertmanagers = ChannelHealth("deadman"), [ChannelHealth("http://am.example:9093")]
         counts.deadman.skipped = 2
         counts.alertmanagers[0].record_success(desk.clock.wall_ms())
-        text = SelfMetrics([alert_metrics(counts, desk.clock.wall_ms)]).text(False)
+        text = "".join(exposition.text(DeliveryMetrics(counts, desk.clock.wall_ms).metrics(), False))
         await desk.close()
     found = {
         (sample.name.removeprefix("haidang_alert_"), *sample.labels.values()): sample.value

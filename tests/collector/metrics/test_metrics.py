@@ -5,6 +5,8 @@ import gzip
 import shutil
 import subprocess
 import zlib
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -17,12 +19,15 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 
 from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.fleet import Fleet
-from collector.ingest.plans import Plans, RegisteredCheck
+from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState, Overlay
 from collector.ledger.steps import LedgerTail
-from collector.metrics import exposition, own
-from collector.metrics.fleet import LabelledAgent, ScrapedAgent, pieces, text
+from collector.metrics import agents as agent_series
+from collector.metrics import exposition, fleet, negotiation
+from collector.metrics.fleet import LabelledAgent, ScrapedAgent, pieces
 from collector.metrics.handler import MetricsHandler
+from collector.store.records import RegisteredCheck
+from inventory.base.families import Family, Histogram
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 NOW = 1_790_000_000_000
@@ -49,10 +54,15 @@ def shown(tails: dict[int, LedgerTail], agent: str = "so-ttt", **more) -> Scrape
     )
 
 
-def both(fleet: list[ScrapedAgent]) -> list[dict]:
+def text(agents: list[ScrapedAgent], now: int, openmetrics: bool) -> Iterator[str]:
+    yield from fleet.text(agents, now, openmetrics)
+    yield from agent_series.text(agents, now, openmetrics)
+
+
+def both(agents: list[ScrapedAgent], now: int = NOW) -> list[dict]:
     """Samples by (name, labels), from the classic and from the OpenMetrics text, each by its parser."""
-    classic = parse_classic("".join(text(fleet, NOW, False)))
-    modern = parse_openmetrics("".join(text(fleet, NOW, True)) + "# EOF\n")
+    classic = parse_classic("".join(text(agents, now, False)))
+    modern = parse_openmetrics("".join(text(agents, now, True)) + "# EOF\n")
     return [
         {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
         for families in (classic, modern)
@@ -66,8 +76,8 @@ def one(samples: dict, name: str, **labels: str) -> float | None:
 
 
 def test_both_formats_say_the_same_and_it_is_what_is_known():
-    fleet = [shown({1: tail(UP), 2: tail(DEGRADED), 3: tail(DOWN), 4: tail(UNKNOWN)}, health={"spool_bytes": 4096.0})]
-    classic, modern = both(fleet)
+    agents = [shown({1: tail(UP), 2: tail(DEGRADED), 3: tail(DOWN), 4: tail(UNKNOWN)}, health={"spool_bytes": 4096.0})]
+    classic, modern = both(agents)
     assert classic == modern
     up = {row: one(classic, "haidang_check_up", check=f"check {row}") for row in range(1, 7)}
     assert up == {1: 1, 2: 1, 3: 0, 4: None, 5: None, 6: None}
@@ -117,8 +127,8 @@ def test_hostile_names_from_an_agent_do_not_break_the_page():
 
 
 def test_each_family_is_whole_and_in_one_place_for_many_agents():
-    fleet = [shown({row: tail(UP) for row in range(1, 7)}, agent=f"agent-{n}") for n in range(300)]
-    text_ = "".join(text(fleet, NOW, False))
+    agents = [shown({row: tail(UP) for row in range(1, 7)}, agent=f"agent-{n}") for n in range(300)]
+    text_ = "".join(text(agents, NOW, False))
     heads = [line.split()[2] for line in text_.splitlines() if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads))
     families = list(parse_classic(text_))
@@ -127,74 +137,54 @@ def test_each_family_is_whole_and_in_one_place_for_many_agents():
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_pieces_are_the_text_plain_and_compressed(openmetrics):
-    fleet = [shown({row: tail(UP) for row in range(1, 7)}, agent=f"agent-{n}") for n in range(400)]
-    whole = "".join(text(fleet, NOW, openmetrics)).encode()
+    agents = [shown({row: tail(UP) for row in range(1, 7)}, agent=f"agent-{n}") for n in range(400)]
+    whole = "".join(text(agents, NOW, openmetrics)).encode()
     breaths = []
-    plain = list(pieces(text(fleet, NOW, openmetrics), exposition.Format(openmetrics, False), breathe=breaths.append))
+    plain = list(pieces(text(agents, NOW, openmetrics), negotiation.Format(openmetrics, False), breathe=breaths.append))
     assert b"".join(plain) == whole
     assert len(plain) > 3
     assert breaths
     packed = b"".join(
-        pieces(text(fleet, NOW, openmetrics), exposition.Format(openmetrics, True), breathe=breaths.append)
+        pieces(text(agents, NOW, openmetrics), negotiation.Format(openmetrics, True), breathe=breaths.append)
     )
     assert gzip.decompress(packed) == whole
     assert len(zlib.compress(whole, 1)) * 1.5 > len(packed)
 
 
-@pytest.mark.parametrize(
-    ("accept", "openmetrics"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("text/plain", False),
-        ("application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", True),
-        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.2", True),
-        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;q=0.7,text/plain", False),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
-    ],
-)
-def test_the_format_is_the_one_asked_for(accept, openmetrics):
-    assert exposition.negotiate(accept, "").openmetrics is openmetrics
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [("gzip", True), ("", False), ("identity", False), ("deflate, gzip;q=1.0", True), ("gzip;q=0", False), ("*", True)],
-)
-def test_compression_is_the_one_asked_for(accept, expected):
-    assert exposition.negotiate("", accept).gzip is expected
-
-
-def test_the_collectors_own_families_parse_and_a_histogram_adds_up():
-    histogram = own.Histogram((0.1, 1.0))
+def test_the_parts_families_parse_and_a_histogram_adds_up():
+    duration = Family("haidang_collector_push_duration_seconds", "histogram", "Time to an answer.")
+    histogram = Histogram(duration, (0.1, 1.0))
     for seconds in (0.05, 0.1, 0.5, 7.0):
         histogram.observe(seconds)
-    mine = own.SelfMetrics(
-        [
-            lambda: [histogram.family("haidang_collector_push_seconds", "Time to an answer.")],
-            lambda: [own.counter("commits", "Commits.", 3), own.gauge("nothing", "Nothing yet.", None)],
-            lambda: [own.labelled_counter("requests", "Requests.", ["path", "status"], [(["push", "200"], 5)])],
-        ]
+    collected = [
+        histogram.samples(),
+        Family("haidang_collector_commits_total", "counter", "Commits.").of(3),
+        Family("haidang_collector_nothing", "gauge", "Nothing yet.").of(None),
+        Family("haidang_collector_requests_total", "counter", "Requests.", ("path", "status")).by(
+            [(("push", "200"), 5), (("plan", "304"), None)]
+        ),
+    ]
+    plain, marked = ("".join(exposition.text(collected, openmetrics)) for openmetrics in (False, True))
+    classic, modern = (
+        {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+        for families in (parse_classic(plain), parse_openmetrics(marked + "# EOF\n"))
     )
-    classic = {(s.name, tuple(s.labels.values())): s.value for f in parse_classic(mine.text(False)) for s in f.samples}
-    modern = {
-        (s.name, tuple(s.labels.values())): s.value for f in parse_openmetrics(mine.text(True)) for s in f.samples
-    }
     assert classic == modern
-    assert classic["haidang_collector_push_seconds_bucket", ("0.1",)] == 2
-    assert classic["haidang_collector_push_seconds_bucket", ("+Inf",)] == 4
-    assert classic["haidang_collector_push_seconds_sum", ()] == 7.65
+    assert classic["haidang_collector_push_duration_seconds_bucket", ("0.1",)] == 2
+    assert classic["haidang_collector_push_duration_seconds_bucket", ("+Inf",)] == 4
+    assert classic["haidang_collector_push_duration_seconds_sum", ()] == 7.65
     assert classic["haidang_collector_requests_total", ("push", "200")] == 5
-    assert mine.text(True).endswith("# EOF\n")
+    assert {name for name, _ in classic if "nothing" in name} == set()
+    assert ("haidang_collector_requests_total", ("plan", "304")) not in classic
 
 
 @pytest.mark.real
 def test_promtool_has_nothing_to_say():
     if shutil.which("promtool") is None:
         pytest.skip("needs promtool (Debian: prometheus)")
-    mine = own.SelfMetrics([lambda: [own.counter("commits", "Commits.", 3)]])
-    fleet = [shown({1: tail(UP), 3: tail(DOWN)}, health={"spool_bytes": 1.0}, about={"version": "0.1.0"}, started=NOW)]
-    whole = "".join(text(fleet, NOW, False)) + mine.text(False)
+    own = exposition.text([Family("haidang_collector_commits_total", "counter", "Commits.").of(3)], False)
+    agents = [shown({1: tail(UP), 3: tail(DOWN)}, health={"spool_bytes": 1.0}, about={"version": "0.1.0"}, started=NOW)]
+    whole = "".join([*text(agents, NOW, False), *own])
     told = subprocess.run(["promtool", "check", "metrics"], input=whole.encode(), capture_output=True, timeout=30)
     assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
 
@@ -205,8 +195,10 @@ async def test_a_scrape_that_is_not_read_holds_up_nobody_else() -> None:
     async def nobody() -> list[ScrapedAgent]:
         return []
 
-    filling = ["# " + "x" * 62 + "\n"] * (1 << 18)  # 16 MiB: more than any socket takes unread
-    scrape = MetricsHandler(nobody, lambda openmetrics: filling, own.SelfMetrics([]), lambda: NOW)
+    filling = Family("haidang_filling", "gauge", "16 MiB: more than any socket takes unread.", ("number",))
+    samples = filling.by([((f"{number:040}",), 1.0) for number in range(1 << 18)])
+    scrape = MetricsHandler(nobody, lambda: NOW)
+    scrape.register(SimpleNamespace(metrics=lambda: iter([samples])))
     app = web.Application()
     app.router.add_get("/metrics", scrape.handle)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
@@ -216,7 +208,8 @@ async def test_a_scrape_that_is_not_read_holds_up_nobody_else() -> None:
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             async with asyncio.timeout(20), session.get(server.make_url("/metrics")) as answer:
                 assert len(await answer.read()) > 1 << 24
-            assert scrape.count == 1, "the first was read to its end after all"
+            counted = {collected.family.name: collected.samples for collected in scrape.metrics()}
+            assert counted["haidang_collector_scrapes_total"][0].value == 1, "the first was read to its end after all"
         finally:
             writer.transport.abort()
             scrape.close()

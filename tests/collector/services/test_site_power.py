@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from collector.app import self_metrics
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
-from collector.metrics import measured
-from collector.queries.reading import LedgerReader
+from collector.metrics import exposition
+from collector.queries.reader import LedgerReader
+from collector.services.metrics import SitePowerMetrics
 from collector.services.site_power import SitePower, feeds_of, ups_of
-from collector.store.database import begin_incarnation
 from inventory.build.load import load
 from inventory.build.planning import plan_of
 from inventory.model.entities import Inventory
@@ -127,16 +126,16 @@ class Place:
 
     def begin(self) -> None:
         ingest = self.world.ingest
-        self.reader = LedgerReader(ingest.database, ingest.fleet, self.source, self.world.clock.wall_ms)
-        self.power = SitePower(ingest.database, self.reader)
+        self.reader = LedgerReader(ingest.store, ingest.fleet, self.source, self.world.clock.wall_ms)
+        self.power = SitePower(ingest.store, self.reader)
 
     async def agent(self) -> ChainAgent:
         return await self.world.agent(self.plan)
 
     async def seconds(self) -> dict[str, float]:
         await self.power.refresh()
-        counted = self_metrics.powered_sites(self.source.current, self.power.counters)
-        classic, modern = ("".join(measured.sites(counted, openmetrics)) for openmetrics in (False, True))
+        counted = list(SitePowerMetrics(self.power, self.reader).metrics())
+        classic, modern = ("".join(exposition.text(counted, openmetrics)) for openmetrics in (False, True))
         samples = [s for family in parse(classic) for s in family.samples]
         assert samples == [s for family in parse_openmetrics(modern + "# EOF\n") for s in family.samples]
         assert all((s.labels["agency"], s.labels["site"]) == ("den", "den") for s in samples)
@@ -155,7 +154,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await made.start()
     yield made
     await made.ingest.stop()
-    await made.ingest.database.close()
+    await made.ingest.store.close()
 
 
 async def told(agent: ChainAgent, *looks: tuple[int, int], times: int = 4) -> None:
@@ -211,7 +210,7 @@ async def test_a_new_incarnation_starts_at_0(world: IngestWorld, tmp_path: Path)
     await place.seconds()
     await place.power.save()
     now = world.clock.wall_ms()
-    await world.ingest.database.write(lambda db: begin_incarnation(db, "restored", now))
+    await world.ingest.store.write(lambda tx: tx.incarnations.begin("restored", now))
     await world.crash()
     agent.ingest = world.ingest
     place.begin()

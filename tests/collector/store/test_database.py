@@ -12,7 +12,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collector.store.database import MIGRATIONS, Database, StoreBroken, StoreError, StoreFull
+from collector.store.errors import StoreBroken, StoreError, StoreFull
+from collector.store.sqlite.database import MIGRATIONS, Database
+from collector.store.sqlite.store import SqliteStore
 
 
 class FaultyFile(apsw.VFSFile):
@@ -72,7 +74,8 @@ async def count(database: Database) -> int:
 
 async def test_a_new_store_is_private_durable_and_has_an_incarnation(database: Database) -> None:
     assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
-    assert len(database.incarnation) == 16 and database.count_from > 0
+    store = SqliteStore(database)
+    assert len(store.incarnation) == 16 and store.count_from > 0
     settings = await database.write(
         lambda db: [db.execute(f"PRAGMA {name}").get for name in ("journal_mode", "synchronous", "foreign_keys")]
     )
@@ -80,12 +83,12 @@ async def test_a_new_store_is_private_durable_and_has_an_incarnation(database: D
 
 
 async def test_an_incarnation_outlives_a_restart(tmp_path: Path) -> None:
-    first = Database.open(tmp_path / "c.db")
-    await first.write(add)
+    first = SqliteStore.open(tmp_path / "c.db")
+    await first.database.write(add)
     await first.close()
-    second = Database.open(tmp_path / "c.db")
+    second = SqliteStore.open(tmp_path / "c.db")
     assert (second.incarnation, second.count_from) == (first.incarnation, first.count_from)
-    assert await count(second) == 1
+    assert await count(second.database) == 1
     await second.close()
 
 

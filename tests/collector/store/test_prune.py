@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from collector.ingest.plans import CompiledPlan
 from collector.ingest.sums import Sums
 from collector.ledger.placement import Placement
-from collector.store import cells, prune, queries
+from collector.store import cells, prune
 from collector.store.prune import BATCHES, DEAD_LETTERS, EVENTS, FIVE_MINUTE_SUMS, HOURLY_SUMS, MAX_DEAD_LETTERS
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Batch
@@ -26,27 +26,27 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await world.start()
     yield world
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.ingest.store.close()
 
 
 async def rows(world: IngestWorld, sql: str) -> list:
-    return await world.ingest.database.read(lambda db: db.execute(sql).fetchall())
+    return await world.ingest.store.database.read(lambda db: db.execute(sql).fetchall())
 
 
 async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint(world: IngestWorld) -> None:
     agent = await world.agent()
     for code in (UP, DOWN, UP):
         await agent.look_and_push(UP, code, UP)
-    database, now = world.ingest.database, world.clock.wall_ms()
-    assert await prune.prune_all(database, now + 100 * DAY) == 0  # no checkpoint covers them
+    store, now = world.ingest.store, world.clock.wall_ms()
+    assert await prune.prune_all(store, now + 100 * DAY) == 0  # no checkpoint covers them
     before = world.replayable_state()
     await world.crash()
     assert world.replayable_state() == before
-    database = world.ingest.database
-    await world.ingest.committer._save(["a1"])
-    await prune.prune_all(database, T0 + 60_000 + BATCHES)
+    store = world.ingest.store
+    await world.ingest.committer.save(["a1"])
+    await prune.prune_all(store, T0 + 60_000 + BATCHES)
     assert await rows(world, "SELECT id FROM batches") == [(2,), (3,)]
-    await prune.prune_all(database, now + BATCHES + 1)
+    await prune.prune_all(store, now + BATCHES + 1)
     assert await rows(world, "SELECT id FROM batches") == []
     assert len(await world.spans()) == 2  # for ever
     await world.crash()
@@ -64,7 +64,7 @@ async def test_what_waits_for_the_clock_stays(world: IngestWorld) -> None:
     world.clock.step_wall(365 * DAY)
     await agent.look_and_push(UP, DOWN, UP)
     await world.ingest.committer.save_all()
-    await prune.prune_all(world.ingest.database, T0 + 500 * DAY)
+    await prune.prune_all(world.ingest.store, T0 + 500 * DAY)
     assert await rows(world, "SELECT id FROM batches") == [(2,)]
     world.clock.step_wall(-365 * DAY)
     await world.ingest.maintenance.tick()
@@ -78,29 +78,29 @@ async def test_five_minute_sums_become_hourly_ones_and_add_up(world: IngestWorld
     for _ in range(400):
         await agent.look_and_push(UP, UP, UP)
     await world.ingest.committer.save_all()
-    database, now = world.ingest.database, world.clock.wall_ms()
+    store, now = world.ingest.store, world.clock.wall_ms()
 
     async def total(width: int) -> tuple[int, int]:
-        found = await database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, width))
+        found = await store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, width))
         return sum(each.measures[0][0] for each in found), sum(each.measures[1][1] for each in found)
 
     fine = await total(300_000)
     assert fine[0] > 370 and await total(HOUR) == (0, 0)
-    await prune.prune_all(database, now + 12 * HOUR)
+    await prune.prune_all(store, now + 12 * HOUR)
     assert await total(HOUR) == fine == await total(300_000)
-    hours = await database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, HOUR))
+    hours = await store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, HOUR))
     assert 3 <= len(hours) <= 5 and all(each.start % HOUR == 0 for each in hours)
     late = cells.empty(1)
     cells.put(late, 0, 5, 50, 10, 10)
     body = cells.encode({1: late})
     late_row = (1, hours[0].start, 300_000, hours[0].plan, body)
     insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
-    await database.write(lambda db: db.execute(insert, late_row))
-    await prune.prune_all(database, now + 12 * HOUR)
+    await store.database.write(lambda db: db.execute(insert, late_row))
+    await prune.prune_all(store, now + 12 * HOUR)
     assert await total(HOUR) == (fine[0] + 5, fine[1])
-    await prune.prune_all(database, now + FIVE_MINUTE_SUMS + DAY)
+    await prune.prune_all(store, now + FIVE_MINUTE_SUMS + DAY)
     assert await total(300_000) == (0, 0) and (await total(HOUR))[0] == fine[0] + 5
-    await prune.prune_all(database, now + HOURLY_SUMS + DAY)
+    await prune.prune_all(store, now + HOURLY_SUMS + DAY)
     assert await total(HOUR) == (0, 0)
 
 
@@ -110,9 +110,9 @@ async def test_five_minute_sums_that_come_late_are_added_up_before_they_go(world
     many = 3 * prune.STEP_ROWS // 2
     late = [(1, T0 + number * 300_000, 300_000, b"plan", cells.encode({1: body})) for number in range(many)]
     insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
-    await world.ingest.database.write(lambda db: db.executemany(insert, late))
-    await prune.prune_all(world.ingest.database, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
-    found = await world.ingest.database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, HOUR))
+    await world.ingest.store.database.write(lambda db: db.executemany(insert, late))
+    await prune.prune_all(world.ingest.store, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
+    found = await world.ingest.store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, HOUR))
     assert sum(each.measures[0][0] for each in found) == many
     assert await rows(world, "SELECT count(*) FROM sums WHERE width = 300000") == [(0,)]
 
@@ -124,12 +124,12 @@ async def test_letters_and_events_are_bounded(world: IngestWorld) -> None:
         event = "INSERT INTO events VALUES (NULL, ?, 'a', NULL, 'k', '{}', 1)"
         db.executemany(event, [(T0 + i * DAY,) for i in range(1_000)])
 
-    await world.ingest.database.write(fill)
-    await prune.prune_all(world.ingest.database, T0 + DAY)
+    await world.ingest.store.database.write(fill)
+    await prune.prune_all(world.ingest.store, T0 + DAY)
     assert await rows(world, "SELECT count(*) FROM dead_letters") == [(MAX_DEAD_LETTERS,)]
-    await prune.prune_all(world.ingest.database, T0 + DEAD_LETTERS + DAY)
+    await prune.prune_all(world.ingest.store, T0 + DEAD_LETTERS + DAY)
     assert await rows(world, "SELECT count(*) FROM dead_letters") == [(0,)]
-    await prune.prune_all(world.ingest.database, T0 + EVENTS + 10 * DAY)
+    await prune.prune_all(world.ingest.store, T0 + EVENTS + 10 * DAY)
     assert await rows(world, "SELECT count(*) FROM events") == [(990,)]
 
 
@@ -142,16 +142,16 @@ async def test_no_step_is_large_and_pushes_go_on_between(world: IngestWorld) -> 
         db.executemany(batch, [(body,)] * 5_000)
         db.execute("UPDATE replay SET after = 5000")
 
-    await world.ingest.database.write(fill)
+    await world.ingest.store.database.write(fill)
     world.ingest.committer.last_batch = 5_000
-    assert 0 < await prune.step(world.ingest.database, T0) <= prune.STEP_ROWS
+    assert 0 < await prune.step(world.ingest.store, T0) <= prune.STEP_ROWS
     verdicts = []
 
     async def pushing() -> None:
         while await rows(world, "SELECT min(id) FROM batches") < [(5_000,)]:
             verdicts.append((await agent.look_and_push(UP, UP, UP)).verdict)
 
-    await asyncio.gather(prune.prune_all(world.ingest.database, T0), pushing())
+    await asyncio.gather(prune.prune_all(world.ingest.store, T0), pushing())
     assert set(verdicts) == {"taken"} and len(verdicts) >= 3
     assert await rows(world, "SELECT count(*) FROM batches") == [(len(verdicts),)]
 

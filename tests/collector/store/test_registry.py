@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.opening import open_store
+from collector.store.records import Revocation
 from collector.store.registry import CODE_LIFE, EnrolmentRefused, Registry
-from collector.store.revocations import Revocation, Revocations
+from collector.store.revocations import Revocations
 from tests.support.clock import FakeClock
 
 NOW = 1_790_000_000_000
@@ -29,11 +30,11 @@ def clock():
 
 @pytest.fixture
 async def registry(tmp_path, clock):
-    database = Database.open(tmp_path / "c.db")
+    store = open_store(tmp_path / "c.db")
     yield Registry(
-        database, pki.CertificateAuthority.create(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms
+        store, pki.CertificateAuthority.create(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms
     )
-    await database.close()
+    await store.close()
 
 
 async def secret_for(registry: Registry, agent: str = "so-ttt") -> str:
@@ -86,7 +87,7 @@ async def test_a_bad_request_does_not_cost_the_code(registry):
 async def test_of_twenty_racing_for_one_code_one_wins(registry, tmp_path):
     secret = await secret_for(registry)
     # half of them through another process's connection
-    other = Database.open(tmp_path / "c.db")
+    other = open_store(tmp_path / "c.db")
     beside = Registry(other, registry.authority, Revocations(tmp_path / "revoked.jsonl"), wall=lambda: NOW)
     racing = [(registry, beside)[n % 2].enrol(secret, new_csr()) for n in range(20)]
     ends = await asyncio.gather(*racing, return_exceptions=True)
@@ -154,5 +155,5 @@ def test_a_torn_line_loses_itself_alone(tmp_path, caplog):
 async def test_what_people_did_is_in_the_audit(registry):
     await registry.enrol(await secret_for(registry), new_csr())
     await registry.revoke("so-ttt", "an", "stolen")
-    told = await registry._database.read(lambda db: db.execute("SELECT who, what FROM audit ORDER BY id").fetchall())
+    told = await registry._store.read(lambda tx: [(who, what) for _, who, what, _ in tx.audit.all()])
     assert told == [("an", "code"), ("agent so-ttt", "enrolled"), ("an", "revoke")]

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 
 from alerts.channels.outbox import OutgoingMail
-from collector.store.database import Database
-from collector.store.outbox import StoredOutbox, put
+from collector.store.opening import open_store
+from collector.store.outbox import StoredOutbox
 from tests.support.outboxes import OutboxContract, OutboxWorld, outgoing_mail
 
 
 class TestStored(OutboxContract):
     @pytest.fixture
     async def world(self, tmp_path: Path) -> AsyncIterator[OutboxWorld]:
-        database = Database.open(tmp_path / "collector.db")
+        store = open_store(tmp_path / "collector.db")
 
         async def add(*letters: OutgoingMail) -> None:
-            await database.write(lambda db: put(db, letters))
+            await store.write(lambda tx: tx.outbox.put(letters))
 
         async def again() -> StoredOutbox:
-            return StoredOutbox(database)
+            return StoredOutbox(store)
 
-        yield OutboxWorld(StoredOutbox(database), add, again)
-        await database.close()
+        yield OutboxWorld(StoredOutbox(store), add, again)
+        await store.close()
 
     async def test_a_letter_that_is_decided_again_is_not_put_in_again(self, world: OutboxWorld) -> None:
         await world.add(outgoing_mail("a"))

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from collector.ingest.ingest import PushError
+from collector.ingest.limits import PushError
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
@@ -64,9 +64,9 @@ class Collector:
 
     async def __aenter__(self) -> "Collector":
         self.authority = keys_files.authority(self.tmp_path / "pki", self.now)
-        self.database = Database.open(self.tmp_path / "collector.db")
+        self.store = open_store(self.tmp_path / "collector.db")
         self.revocations = Revocations(self.tmp_path / "revoked.jsonl")
-        self.registry = Registry(self.database, self.authority, self.revocations, wall=lambda: self.now)
+        self.registry = Registry(self.store, self.authority, self.revocations, wall=lambda: self.now)
         self.listener = AgentsListener(
             self.registry, self, self.push, wall=lambda: self.now, may_push=lambda agent: agent in self.plans,
             stranger_time=0.6,
@@ -78,7 +78,7 @@ class Collector:
 
     async def __aexit__(self, *_: object) -> None:
         await self.listener.stop(0.2)
-        await self.database.close()
+        await self.store.close()
 
     def plan(self, agent: str) -> tuple[str, bytes] | None:
         return self.plans.get(agent)
@@ -243,7 +243,7 @@ async def test_a_revocation_counts_at_once_on_a_kept_connection_and_survives_a_r
     async with collector.session(machine, collector.certificate(machine)) as session:
         assert (await push(session))[0] == 200
         # from another process: its own database connection, its own idea of the file
-        beside = Database.open(collector.tmp_path / "collector.db")
+        beside = open_store(collector.tmp_path / "collector.db")
         elsewhere = Revocations(collector.tmp_path / "revoked.jsonl")
         await Registry(beside, collector.authority, elsewhere, wall=lambda: NOW).revoke("so-ttt", "an", "stolen")
         await beside.close()
@@ -252,7 +252,7 @@ async def test_a_revocation_counts_at_once_on_a_kept_connection_and_survives_a_r
         async with session.post("/v1/renew", json={"csr": machine.csr}, **named()) as response:
             assert response.status == 403
     # the store of yesterday, which knows nothing of it
-    restored = Database.open(collector.tmp_path / "yesterday.db")
+    restored = open_store(collector.tmp_path / "yesterday.db")
     registry = Registry(
         restored, collector.authority, Revocations(collector.tmp_path / "revoked.jsonl"), wall=lambda: 0
     )

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from collector.app.run import CannotStart, CollectorService
 from collector.config import AgentsConfig as AgentsConfig
 from collector.config import CollectorConfig, OperatorsConfig, OperatorToken, OperatorUser
-from collector.web import schemas as web_schemas
+from collector.web.api import schemas as web_schemas
 from collector.web.auth import Guard, hash_password, verify_password
 from inventory.base.types import Secret
 from inventory.protocol import wire
@@ -152,7 +152,7 @@ async def told(collector):
     portal = [(at, DOWN if 1_800_000 <= at - begin < 2_100_000 else UP) for at in times]
     mail = [(at, UP) for at in times[:60]]
     collector.begin = begin
-    collector.service.database.count_from = 0  # or counters would leave out what was before the store
+    collector.service.store.count_from = 0  # or counters would leave out what was before the store
     await Feeder(collector.service, "so-ttt").tell({"portal": portal, "mail": mail})
     return collector
 
@@ -204,12 +204,12 @@ async def test_an_exclusion_declared_beside_the_running_collector_changes_past_f
     path = f"/api/v1/checks/{uid}/availability?from={told.begin}&to={told.begin + 118 * STEP}"
     before = await told.json(path, web_schemas.AvailabilityAnswer)
     span = (told.begin + 1_700_000, told.begin + 2_200_000)
-    database = told.service.database
-    await database.write(lambda db: exclusions.declare(db, Selector(checks=("portal",)), *span, "works", "an", 1))
+    store = told.service.store
+    await store.write(lambda tx: exclusions.declare(tx, Selector(checks=("portal",)), *span, "works", "an", 1))
     during = await told.json(path, web_schemas.AvailabilityAnswer)
     assert (during.figure.best, during.figure.excluded, during.figure.down) == (1.0, 500.0, 0.0)
     assert any(segment.state == "excluded" for segment in during.timeline)
-    await database.write(lambda db: exclusions.withdraw(db, 1, "an", 2))
+    await store.write(lambda tx: exclusions.withdraw(tx, 1, "an", 2))
     assert (await told.json(path, web_schemas.AvailabilityAnswer)).figure == before.figure
 
 
@@ -317,7 +317,7 @@ async def test_the_description_names_every_route_and_every_type(told):
     text = msgspec.json.encode(description).decode()
     schemas = description["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(schemas)
-    for name in ("CheckAnswer", "AvailabilityAnswer", "GoalAnswer", "Problem"):
+    for name in ("CheckAnswer", "AvailabilityAnswer", "GoalAnswer", "ErrorAnswer"):
         assert schemas[name]["description"]
     checks = description["paths"]["/api/v1/checks"]["get"]
     assert {p["name"] for p in checks["parameters"]} >= {"agency", "state", "window", "limit", "after"}

@@ -11,8 +11,8 @@ import pytest
 
 from alerts.mail.signed_urls import LinkClaim, LinkSigner
 from collector.config import OperatorToken, OperatorUser
+from collector.web.api.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
 from collector.web.auth import hash_password
-from collector.web.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
 from inventory.base.types import Secret
 from inventory.protocol.states import DOWN, UP
 from tests.collector.web.test_api import Feeder, Running, config_for, now_ms
@@ -160,10 +160,10 @@ async def test_who_did_it_is_who_logged_in(tmp_path: Path) -> None:
         await Feeder(running.service, "so-ttt").tell({"portal": [(at, DOWN) for at in times]})
         known = {"Authorization": "Bearer 0123456789abcdefghij", **JSON}
         for _ in range(200):
-            if running.service.alerting.open_incidents():
+            if running.service.alerting.incidents.open():
                 break
             await asyncio.sleep(0.05)
-        running.key = running.service.alerting.open_incidents()[0].key
+        running.key = running.service.alerting.incidents.open()[0].key
         path = f"/api/v1/incidents/{running.key}/acknowledge"
         assert (await post(running, path, data=b"{}", headers=JSON))[0] == 401
         status, body = await post(running, path, data=b"{}", headers=known)

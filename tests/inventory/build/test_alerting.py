@@ -203,7 +203,7 @@ def test_every_kind_of_finding_has_its_name() -> None:
     for file in (*(root / "collector" / "ingest").glob("*.py"), *(root / "agent").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) >= 3:
-                if node.func.id == "Note" and isinstance(node.args[2], ast.Constant):
+                if node.func.id == "NewEvent" and isinstance(node.args[2], ast.Constant):
                     kinds.add(str(node.args[2].value))
                 elif node.func.id == "Record" and isinstance(node.args[1], ast.Constant):
                     kinds.add(f"agent {node.args[1].value}")
@@ -777,9 +777,9 @@ def test_the_next_changes_of_duty(tmp_path: Path) -> None:
     ]
 
 
-def test_what_the_readme_shows_is_read(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    blocks = re.findall(r"^```yaml\n((?:contacts|conditions):.*?)^```$", readme, re.M | re.S)
+def test_what_the_docs_show_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text("utf-8")
+    blocks = re.findall(r"^```yaml\n((?:contacts|conditions):.*?)^```$", page, re.M | re.S)
     assert len(blocks) == 2
     base = BASE.replace("contacts: [desk]", "contacts: []").replace("tags: [service]", "tags: [service, portal]")
     start, _, rest = base.partition("contacts:\n")

@@ -1,0 +1,295 @@
+"""The way of a push through ingest. Read it from top to bottom.
+
+    1 decode     bytes to a message with numbers that can be; what is none is a dead letter, and refused
+    2 validate   its plans are kept; its batch is read by its plan, and bad results are set aside
+    3 sequence   the contact is noted; the batch continues its agent's chain, or it is told what to do instead
+    4 place      its boot-time ms become the collector's time, with an error
+    5 apply      its results go into spans, sums and events, on a successor of the agent's state
+    6 commit     its row and all that it changes go into one durable transaction, with other pushes
+    7 publish    the successor is what everybody reads from now on
+
+and it is acknowledged. What is not taken skips steps 4 to 6. A batch that comes while the collector does not believe
+its clock skips 4 and 5, until the clock is believed (:meth:`Pipeline.place_deferred`). After a restart, batches that
+are newer than their agent's checkpoint take 1, 2, 4 and 5 again (:func:`replay`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from collector.ingest.clock import ClockTrust
+from collector.ingest.committer import CommitItem, Committer
+from collector.ingest.fleet import Fleet
+from collector.ingest.limits import BULK_BYTES, PushError, PushLimits, is_bulk
+from collector.ingest.plans import PlanError, Plans
+from collector.ingest.state import AgentState
+from collector.ingest.steps.admission import decode_admitted
+from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
+from collector.ingest.steps.contact import note_contact
+from collector.ingest.steps.context import PushContext
+from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
+from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
+from collector.ingest.steps.examine import ExaminedBatch, examine
+from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, place_batch
+from collector.ingest.steps.sequence import Sequencer, Verdict
+from collector.ledger.placement import Placement
+from collector.store.interfaces.store import Store
+from collector.store.records import PlacedBatch, StoredBatch
+from inventory.base.clock import Clock
+from inventory.protocol.wire import Ack, Batch, Push, WireError, decode_push
+
+MAX_PLANS: Final = 16  # in one push
+MAX_REASON: Final = 200  # characters of why a body was refused
+
+
+class Application(msgspec.Struct, frozen=True):
+    """What steps 4 and 5 hand on."""
+
+    placing: bytes | None  # the placement as stored; None: the batch could not be placed; REFUSED_PLACING: not read
+    add_sums: AddSums | None = None  # the sums' part, for after the commit
+    refused: str = ""  # why the batch could not be read
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    store: Store
+    clock: Clock
+    trust: ClockTrust  # in that clock
+    plans: Plans
+    fleet: Fleet
+    committer: Committer
+    limits: PushLimits
+    sequencer: Sequencer
+    reports: DeadLetterReports
+    rejected: dict[str, int] = field(default_factory=dict)  # bodies and plans that could not be read, by agent
+
+    async def push(self, agent: str, body: bytes, received: int) -> Ack:
+        """A push of an authenticated agent. Raises PushError; whatever returns is durable.
+
+        ``received``: ms of the collector's clock when it began to come in.
+        """
+        push = await self._decode(agent, body) if len(body) < BULK_BYTES else None  # 1: a large one waits its turn
+        bulk = push is None or is_bulk(push)
+        async with self.limits.turn(agent, bulk=bulk):
+            push = push if push is not None else await self._decode(agent, body)  # 1
+            context = await self._validate(agent, push, body, received, bulk)  # 2
+            verdict = await self._sequence(context)  # 3
+            if verdict.word == "taken" and context.believed and not context.state.deferred:
+                application = place_and_apply(context)  # 4, 5
+                await self._commit(context, application)  # 6, 7
+                if application.refused:
+                    verdict = Verdict("refused", application.refused, verdict.want)
+            elif verdict.word == "taken":
+                await self._commit_deferred(context)  # 6, 7
+            else:
+                await self._commit_nothing(context)  # 7
+            return self._acknowledge(context, verdict)
+
+    # 1 decode
+
+    async def _decode(self, agent: str, body: bytes) -> Push:
+        try:
+            return decode_admitted(body)
+        except WireError as error:
+            await self._reject(agent, body, str(error))
+            raise PushError(400, str(error)) from None
+
+    async def _reject(self, agent: str, body: bytes, reason: str) -> None:
+        """Set aside a body or a plan that cannot be read. Nothing of it is published."""
+        self.rejected[agent] = self.rejected.get(agent, 0) + 1
+        state, now = await self._published(agent), self.clock.wall_ms()
+        effect = Effect(dead_letters=[NewDeadLetter(reason[:MAX_REASON], 1, body[:MAX_BYTES])])
+        self.reports.add_to(effect, agent, now)
+        await self.committer.submit(CommitItem(state, effect, now, silent=True))
+
+    # 2 validate
+
+    async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> PushContext:
+        for encoded in push.plans[:MAX_PLANS]:
+            try:
+                await self.plans.store_plan(agent, encoded, received, served=False)
+            except PlanError as error:
+                await self._reject(agent, encoded, str(error))
+        return PushContext(
+            push=push,
+            body=body,
+            received=received,
+            believed=self.trust.recheck(),
+            bulk=bulk,
+            examined=examine_batch(agent, push, self.plans),
+            state=(await self._published(agent)).successor(),
+            effect=Effect(),
+            count_from=self.store.count_from,
+        )
+
+    async def _published(self, agent: str) -> AgentState:
+        """The published state of an agent; a new one gets its row first."""
+        published = self.fleet.agents.get(agent)
+        if published is not None:
+            return published
+        stream = await self.store.write(lambda tx: tx.checkpoints.stream(agent))
+        return self.fleet.agents.setdefault(agent, AgentState(agent=agent, stream=stream))
+
+    # 3 sequence
+
+    async def _sequence(self, context: PushContext) -> Verdict:
+        want = note_contact(context, self.plans)
+        return await self.sequencer.sequence(context, want)
+
+    # 4 place, 5 apply: place_and_apply, below
+
+    # 6 commit, 7 publish: the committer publishes a successor once its transaction is durable
+
+    async def _commit(self, context: PushContext, application: Application) -> None:
+        self.reports.add_to(context.effect, context.state.agent, context.received)
+        row = _row(context, application.placing)
+        item = CommitItem(context.state, context.effect, context.received, row, add_sums=application.add_sums)
+        await self.committer.submit(item, bulk=context.bulk)
+
+    async def _commit_deferred(self, context: PushContext) -> None:
+        """The batch alone, with when it came by the boot-time clock; it is placed later."""
+        waits_since = (self.clock.boot_id(), self.clock.boot_ms())
+        item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
+        await self.committer.submit(item, bulk=context.bulk)
+
+    async def _commit_nothing(self, context: PushContext) -> None:
+        """Publish the contact alone, which a restart may forget; but a conflict is worth a transaction."""
+        if context.effect.events:
+            await self.committer.submit(CommitItem(context.state, context.effect, context.received))
+        self.committer.publish(context.state)
+
+    # acknowledge
+
+    def _acknowledge(self, context: PushContext, verdict: Verdict) -> Ack:
+        believed = context.believed
+        return Ack(
+            incarnation=self.store.incarnation,
+            verdict=verdict.word,
+            received_ms=context.received if believed else 0,
+            sent_ms=self.clock.wall_ms() if believed else 0,
+            watermark=context.state.watermark,
+            plan=self.plans.served.get(context.state.agent),
+            want=verdict.want,
+            pause_ms=min(1_000, 5 * self.committer.waiting_bulk),
+            reason=verdict.reason,
+        )
+
+    # once the clock is believed again
+
+    async def place_deferred(self) -> None:
+        """Steps 1, 2 and 4 to 7 of every batch that waited for the clock, in order."""
+        for agent in [name for name, state in self.fleet.agents.items() if state.deferred]:
+            async with self.limits.agent_lock(agent):
+                while self.fleet.agents[agent].deferred and self.trust.recheck():
+                    await self._place_oldest(self.fleet.agents[agent].successor())
+
+    async def _place_oldest(self, state: AgentState) -> None:
+        number, state.deferred = state.deferred[0], state.deferred[1:]
+        waiting = await self.store.read(lambda tx: tx.batches.deferred_push(number))
+        received, believed = self.clock.wall_ms(), waiting.boot == self.clock.boot_id()
+        if believed:  # then it is known when it came, after all
+            received += waiting.received - self.clock.boot_ms()
+        row = StoredBatch(number, state.stream, received, believed, 0, 0, 0, None, waiting.body)
+        context = stored_context(row, state, self.plans, self.store.count_from)  # 1, 2
+        application = place_and_apply(context)  # 4, 5
+        placed = PlacedBatch(number, received, believed, application.placing)
+        item = CommitItem(state, context.effect, received, placed=placed, add_sums=application.add_sums)
+        await self.committer.submit(item, bulk=True)  # 6, 7
+
+
+# after a restart
+
+
+def replay(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -> None:
+    """Steps 1, 2, 4 and 5 of a batch that is newer than its agent's checkpoint, placed as it was.
+
+    What it brought into the store is there already, so its effect is let go.
+    """
+    state.batch, state.contact = row.id, max(state.contact, row.received)
+    context = stored_context(row, state, plans, count_from)  # 1, 2
+    application = place_and_apply(context, row)  # 4, 5
+    if application.add_sums is not None:
+        application.add_sums(state.sums)
+
+
+def stored_context(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -> PushContext:
+    """Steps 1 and 2 of a batch in the store, onto ``state``, which hears of its clocks."""
+    push = decode_push(row.body)
+    if row.believed:
+        state.timing = state.timing.with_exchange(push.sent, row.received, push.echo)
+    refused = row.placing == REFUSED_PLACING
+    return PushContext(
+        push=push,
+        body=row.body,
+        received=row.received,
+        believed=bool(row.believed),
+        bulk=True,
+        examined=examine_batch(state.agent, push, None if refused else plans),
+        state=state,
+        effect=Effect(),
+        count_from=count_from,
+    )
+
+
+# what live, deferred and replayed pushes share
+
+
+def examine_batch(agent: str, push: Push, plans: Plans | None) -> ExaminedBatch | None:
+    """Step 2 of a batch, if there is one: as it is read by its plan. Without ``plans`` it stays refused: what was
+    refused because its plan was not known is not taken once it is."""
+    batch = push.batch
+    if batch is None:
+        return None
+    plan = None if plans is None else plans.compiled_plan(agent, batch.plan)
+    return examine(batch, plan, push.sent)
+
+
+def place_and_apply(context: PushContext, replayed: StoredBatch | None = None) -> Application:
+    """Steps 4 and 5; a ``replayed`` batch is placed as it was."""
+    examined, effect = context.examined, context.effect
+    assert examined is not None, "a push without a batch has nothing to place"
+    effect.dead_letters += examined.dead_letters
+    if examined.refused:
+        application = Application(REFUSED_PLACING, refused=examined.refused)
+    else:
+        if examined.unaccounted:
+            data = {"frames": examined.unaccounted}
+            effect.events.append(NewEvent(context.received, None, "frames unaccounted", data, True))
+        placement = _place(context.state, examined.batch, replayed)
+        add_sums = _apply(context, examined, placement)
+        application = Application(None if placement is None else encode_placement(placement), add_sums)
+    context.state.dead += sum(letter.count for letter in effect.dead_letters)
+    return application
+
+
+def _place(state: AgentState, batch: Batch, replayed: StoredBatch | None) -> Placement | None:
+    """Step 4. None: it cannot be placed."""
+    for record in batch.records:
+        state.timing = state.timing.with_record(batch.boot, record.kind, record.at, record.data)
+    placement = place_batch(state.timing, batch) if replayed is None else decode_placement(replayed.placing)
+    if placement is not None:
+        state.timing = state.timing.with_placement(placement)
+    return placement
+
+
+def _apply(context: PushContext, examined: ExaminedBatch, placement: Placement | None) -> AddSums | None:
+    """Step 5. Results that cannot be placed are counted; the records of their agent's life are kept."""
+    state, batch, effect = context.state, examined.batch, context.effect
+    if placement is not None:
+        assert examined.plan is not None, "a batch of an unknown plan is refused"
+        return apply_batch(PlacedPush(batch, examined.plan, placement, state, effect, context.count_from))
+    results = len(batch.states) + sum(run.count for run in batch.runs)
+    state.unplaceable += results
+    add_records(batch, context.received, effect)
+    data = {"results": results, "boot": batch.boot.hex()}
+    effect.events.append(NewEvent(context.received, None, "unplaceable", data, True))
+    return None
+
+
+def _row(context: PushContext, placing: bytes | None) -> StoredBatch:
+    """The batch as it is stored; it gets its number when it is committed."""
+    batch, stream = context.push.batch, context.state.stream
+    assert batch is not None
+    frames = (batch.epoch, batch.start, batch.last)
+    return StoredBatch(0, stream, context.received, context.believed, *frames, placing, context.body)

@@ -1,0 +1,46 @@
+"""Places a batch in the collector's time, by what is known of its agent's clocks; and how that is stored."""
+
+from typing import Final
+
+import msgspec
+
+from collector.ingest.timing import Timing
+from collector.ledger.placement import Placement
+from inventory.protocol.wire import Batch
+
+REFUSED_PLACING: Final = b""  # stored of a batch that could not be read
+
+encode_placement = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Placement)
+
+
+def decode_placement(stored: bytes | None) -> Placement | None:
+    """As it was placed before; None: it could not be placed, or read."""
+    return _decoder.decode(stored) if stored else None
+
+
+def place_batch(timing: Timing, batch: Batch) -> Placement | None:
+    """How all that a batch speaks of is placed; None: it cannot be."""
+    return timing.place(batch.boot, *extent(batch))
+
+
+def extent(batch: Batch) -> tuple[int, int]:
+    """The first and the last boot ms that a (clean) batch speaks of."""
+    base, least, most = batch.base, [], []
+    if batch.states:
+        if len(batch.counts) == len(batch.states):
+            least.append(base + min(batch.at))
+            most.append(base + max(batch.at))
+        else:
+            begin = 0
+            for n in batch.counts:
+                least.append(base + batch.at[begin])
+                most.append(base + sum(batch.at[begin : begin + n]))
+                begin += n
+    for run in batch.runs:
+        least.append(run.first)
+        most.append(run.last)
+    for record in batch.records:
+        least.append(record.at)
+        most.append(record.at)
+    return min(least, default=base), max(most, default=base)

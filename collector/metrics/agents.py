@@ -1,0 +1,99 @@
+"""The agents' series: what the collector knows of each, and what each said of itself while it is heard."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from collector.ingest.state import AgentState
+from collector.metrics.exposition import head, labels, number
+from collector.metrics.fleet import ScrapedAgent
+from inventory.base.families import Family
+from inventory.protocol.health import FIGURES, LABELS, HealthFigure
+
+UP = Family("haidang_agent_up", "gauge", "1 while the agent is heard, 0 once it has missed three pushes.", LABELS)
+LAST_SEEN = Family("haidang_agent_last_seen_timestamp_seconds", "gauge", "When the agent was last heard.", LABELS)
+RESULTS = Family("haidang_agent_results_taken_total", "counter", "Results of the agent taken into the ledger.", LABELS)
+UNPLACEABLE = Family(
+    "haidang_agent_results_unplaceable_total", "counter", "Results kept that no clock could place in time.", LABELS
+)
+DEAD_LETTERS = Family(
+    "haidang_agent_dead_letters_total", "counter", "Records of the agent that could not be taken.", LABELS
+)
+BACKLOG = Family(
+    "haidang_agent_backlog_frames", "gauge", "Frames that the agent still has to send, as it last said.", LABELS
+)
+STARTED = Family("haidang_agent_started_timestamp_seconds", "gauge", "When the agent's process last started.", LABELS)
+INFO = Family(
+    "haidang_agent_info", "info", "The agent's version and platform, as it last said.", (*LABELS, "version", "platform")
+)
+
+# What stays when an agent falls silent, and what ends with its voice.
+LASTING: Final[tuple[tuple[Family, Callable[[AgentState], float | None]], ...]] = (
+    (LAST_SEEN, lambda state: state.contact / 1000 if state.contact else None),
+    (RESULTS, lambda state: state.results),
+    (UNPLACEABLE, lambda state: state.unplaceable),
+    (DEAD_LETTERS, lambda state: state.dead),
+)
+PRESENT: Final[tuple[tuple[Family, Callable[[AgentState], float | None]], ...]] = (
+    (BACKLOG, lambda state: state.backlog),
+    (STARTED, lambda state: state.started / 1000 if state.started is not None else None),
+)
+MAX_NAME: Final = 64
+TAKEN: Final = frozenset(
+    family.name
+    for family in (UP, INFO, *(family for family, _ in (*LASTING, *PRESENT)), *(one.family for one in FIGURES.values()))
+)
+
+
+def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterator[str]:
+    """The agents' families, without an end mark, a string for each."""
+    heard = [one for one in agents if one.heard(now)]
+    ever = [one for one in agents if one.state.contact]
+    yield head(UP, openmetrics) + "".join(f"{UP.name}{{{one.labelled.labels}}} {int(one.heard(now))}\n" for one in ever)
+    for family, value in LASTING:
+        yield _family(family, agents, value, openmetrics)
+    for family, value in PRESENT:
+        yield _family(family, heard, value, openmetrics)
+    yield head(INFO, openmetrics)
+    for one in agents:
+        about = {name: str(one.state.about.get(name, ""))[:100] for name in ("version", "platform")}
+        if any(about.values()):
+            yield f"{INFO.name}{{{one.labelled.labels},{labels(**about)}}} 1\n"
+    for name, figure in _figures(heard).items():
+
+        def said(state: AgentState, name: str = name, per: int = figure.per) -> float | None:
+            return state.health[name] / per if name in state.health else None
+
+        yield _family(figure.family, heard, said, openmetrics)
+
+
+def _family(
+    family: Family, agents: Sequence[ScrapedAgent], value: Callable[[AgentState], float | None], openmetrics: bool
+) -> str:
+    return head(family, openmetrics) + "".join(
+        f"{family.name}{{{one.labelled.labels}}} {number(known)}\n"
+        for one in agents
+        if (known := value(one.state)) is not None
+    )
+
+
+def _figures(heard: Sequence[ScrapedAgent]) -> Mapping[str, HealthFigure]:
+    """What agents say about themselves (wire.Push.health): the figures that are known, then those of newer agents."""
+    names = {name for one in heard for name in one.state.health}
+    known = {name: figure for name, figure in FIGURES.items() if name in names}
+    return known | {
+        name: HealthFigure(Family(f"haidang_agent_{name}", "gauge", f"{name} as the agent last said.", LABELS))
+        for name in sorted(names - FIGURES.keys())
+        if _is_exposable(name)
+    }
+
+
+def _is_exposable(name: str) -> bool:
+    """Agents are not to be trusted with the page: a name must fit the format and be nobody else's."""
+    return (
+        name.isascii()
+        and name.replace("_", "a").isalnum()
+        and name[0].isalpha()
+        and len(name) <= MAX_NAME
+        and not name.endswith(("_total", "_info", "_bucket", "_sum", "_count", "_created"))
+        and f"haidang_agent_{name}" not in TAKEN
+    )

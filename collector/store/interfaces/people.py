@@ -1,0 +1,99 @@
+"""Repositories of identities, of what people did, and of the collector's own life."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from collector.store.records import (
+    CollectorRun,
+    DeclaredExclusion,
+    EnrolmentCode,
+    Incarnation,
+    IssuedCertificate,
+    RegisteredCertificate,
+    Revocation,
+)
+from inventory.model.entities import Selector
+
+
+class CodeRepository(Protocol):
+    """Enrolment codes, by the hash of their secret."""
+
+    def add(self, code: EnrolmentCode) -> None: ...
+
+    def find(self, secret_hash: bytes) -> EnrolmentCode | None: ...
+
+    def use(self, secret_hash: bytes, at: int, key: bytes) -> None: ...
+
+    def end_unused(self, agent: str) -> None:
+        """The agent's codes that nobody used are none any more."""
+
+
+class CertificateRepository(Protocol):
+    """Certificates issued."""
+
+    def add(self, certificate: IssuedCertificate) -> None: ...
+
+    def highest_serial(self, agent: str) -> str | None: ...
+
+    def newest(self) -> dict[str, RegisteredCertificate]:
+        """By agent."""
+
+
+class RevocationRepository(Protocol):
+    """Revocations, for ever."""
+
+    def add(self, revocation: Revocation) -> None: ...
+
+    def all(self) -> list[Revocation]:
+        """Oldest first."""
+
+
+class AuditRepository(Protocol):
+    """What people did, and when."""
+
+    def add(self, at: int, who: str, what: str, data: Mapping[str, Any]) -> None: ...
+
+    def all(self) -> list[tuple[int, str, str, dict[str, Any]]]:
+        """(at, who, what, data), oldest first."""
+
+
+class ExclusionRepository(Protocol):
+    """Time that does not count, as people declared it; withdrawn, never deleted."""
+
+    def in_force(self) -> list[DeclaredExclusion]:
+        """Oldest first."""
+
+    def add(self, select: Selector, begins: int, ends: int, reason: str, who: str, at: int) -> int:
+        """Gives its number."""
+
+    def withdraw(self, number: int, who: str, at: int) -> bool:
+        """False when none of that number is in force."""
+
+
+class LifeRepository(Protocol):
+    """The collector's own life: while it was down nobody was "down"."""
+
+    def begin(self, boot: bytes, boot_ms: int, at: int, trusted: bool) -> int:
+        """A run begins; gives its row."""
+
+    def record(self, run: int, boot_ms: int, alive: int, started: int, stopped: int | None) -> None:
+        """A run is alive by a believed clock. ``started``: taken unless the clock was believed before."""
+
+    def runs(self, begin: int, end: int) -> list[CollectorRun]:
+        """Those that reach into the window, in order."""
+
+    def last_alive(self) -> int:
+        """The latest moment recorded by a believed clock, 0 when there is none."""
+
+    def boot_offset(self, boot: bytes) -> int | None:
+        """The newest run's collector time less its boot-time clock, within this boot, if it was believed."""
+
+
+class IncarnationRepository(Protocol):
+    """The lives of the store; the last one is now."""
+
+    def current(self) -> Incarnation | None:
+        """None in a store that was only just made."""
+
+    def begin(self, why: str, now_ms: int | None = None) -> str:
+        """A new random incarnation, whose counters count from now; gives it."""

@@ -1,0 +1,52 @@
+"""What people do about incidents, from the API, the pages and the links of mails."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from alerts.incident.entities import Command, Incident
+from collector.evaluator.alerting import AlertingService
+from collector.queries.reader import LedgerReader
+from collector.web.query_params import BadRequest
+
+ActionName = Literal["acknowledge", "snooze", "comment", "close"]
+MAX_TEXT: Final = 2_000  # characters of a comment
+MAX_SNOOZE: Final = 31 * 86_400_000  # ms
+
+
+class IncidentActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a POST. ``until``: of a snooze, ms since the epoch. ``text``: of a comment, or why."""
+
+    until: int | None = None
+    text: str = ""
+
+
+class IncidentActions:
+    """Over what the evaluator committed."""
+
+    def __init__(self, reader: LedgerReader, alerting: AlertingService) -> None:
+        self._reader = reader
+        self._alerting = alerting
+
+    async def find(self, key: str) -> Incident:
+        """An incident, open or closed. Raises BadRequest."""
+        incident = await self._alerting.incidents.find(key)
+        if incident is None:
+            raise BadRequest(f"there is no incident {key[:60]!r}", 404)
+        return incident
+
+    async def execute(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
+        """Durable when it returns. Raises BadRequest."""
+        now = self._reader.wall()
+        if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):
+            raise BadRequest("until ought to be a time within the next 31 days")
+        if what == "comment" and not body.text.strip():
+            raise BadRequest("a comment ought to say something")
+        if len(body.text) > MAX_TEXT:
+            raise BadRequest(f"a text has at most {MAX_TEXT} characters")
+        incident = await self.find(key)
+        if not incident.open:
+            raise BadRequest("this incident is closed", 409)
+        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip())
+        await self._alerting.evaluator.command(command)
+        return await self.find(key)

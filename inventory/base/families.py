@@ -1,0 +1,68 @@
+"""Metric families: how one is declared, once, and what a part of the collector says under it at a scrape."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Literal, NamedTuple
+
+import msgspec
+
+FamilyType = Literal["gauge", "counter", "histogram", "info"]
+
+
+class Sample(NamedTuple):
+    """One value of a family."""
+
+    value: float
+    labels: tuple[str, ...] = ()  # values, in the order of the family's labels
+    suffix: str = ""  # of a histogram's series: _bucket, _sum, _count
+
+
+class FamilySamples(NamedTuple):
+    """What is to be exposed of a family now; without samples it is left out."""
+
+    family: "Family"
+    samples: list[Sample]
+
+
+class Family(msgspec.Struct, frozen=True):
+    """A metric family. Its declaration is where a family's name stands; docs/metrics.md is made of all of them."""
+
+    name: str  # as samples bear it: a counter's with _total, an info's with _info
+    type: FamilyType
+    help: str  # one sentence, of no other family
+    labels: tuple[str, ...] = ()
+
+    def of(self, value: float | None) -> FamilySamples:
+        """The one sample of a family without labels; none while there is nothing to say."""
+        return FamilySamples(self, [] if value is None else [Sample(value)])
+
+    def by(self, samples: Iterable[tuple[tuple[str, ...], float | None]]) -> FamilySamples:
+        """A sample for each tuple of label values that has a value."""
+        return FamilySamples(self, [Sample(value, labels) for labels, value in samples if value is not None])
+
+
+class Histogram:
+    """Observations in buckets. One bisection an observation: pushes come by the thousand."""
+
+    def __init__(self, family: Family, bounds: tuple[float, ...]) -> None:
+        self._family = family
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def samples(self) -> FamilySamples:
+        bounds = [*(repr(bound) for bound in self._bounds), "+Inf"]
+        cumulative = list(accumulate(self._counts))
+        buckets = [Sample(count, (bound,), "_bucket") for bound, count in zip(bounds, cumulative, strict=True)]
+        totals = [Sample(cumulative[-1], (), "_count"), Sample(self._sum, (), "_sum")]
+        return FamilySamples(self._family, buckets + totals)
+
+
+def label_word(words: str) -> str:
+    """A word of ours as a label's value: ``not known`` would have to be quoted in every query."""
+    return words.replace(" ", "_")
