@@ -24,6 +24,7 @@ class Allowed(NamedTuple):
 
 ALLOWED: Final = (
     Allowed("agent/probes/*.py", "[A-Z]*", "a kind of probe is found by being there"),
+    Allowed("agent/prob*.py", "libraries", "said of each kind, and held by a test"),
     Allowed("agent/probes/__init__.py", "why_not", "the entry point that the inventory asks"),
     Allowed("agent/backup/integrity/inflate.py", "next_in next_out", "fields of zlib's structure, in its order"),
     Allowed("agent/clients/http/pattern.py", "log_errors max_mem never_capture", "RE2 reads them"),
@@ -31,10 +32,9 @@ ALLOWED: Final = (
     Allowed("agent/clients/snmp/v3.py", "PROTO_TRANSPORT transport_address", "pysnmp reads them"),
     Allowed("agent/clients/tls/ocsp.py", "Certificate OCSP*", "types, in quotes: the library is loaded when needed"),
     Allowed("agent/jobs/listener.py", "handle_error", "aiohttp calls it"),
-    Allowed("agent/jobs/book.py", "taken", "in the file of who listens, for who looks into it"),
     Allowed("agent/uplink/push.py", "ahead_ms acks results_sent", "in the status file"),
-    Allowed("collector/web/backups.py", "reason_vi last_*", "fields of the API's answers"),
-    Allowed("collector/web/schemas.py", "reason_vi last_* certificate_ends", "fields of the API's answers"),
+    Allowed("collector/web/api/backups.py", "reason_vi last_*", "fields of the API's answers"),
+    Allowed("collector/web/api/*schemas.py", "reason_vi last_* told", "fields of the API's answers"),
     Allowed("collector/web/throughput.py", "output_size", "aiohttp reads it"),
     Allowed("collector/web/client_certificates.py", "num_tickets", "OpenSSL reads it"),
     Allowed("deploy/demo/mailbox.py", "handle_DATA", "aiosmtpd calls it"),
