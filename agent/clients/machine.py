@@ -15,6 +15,7 @@ import msgspec
 
 from agent.clients.tls.contexts import CLOCK_FLOOR
 from inventory.protocol.reasons import sentence
+from inventory.base.clock import boottime
 
 # images that are full by nature, and cannot be written to
 _IMAGES: Final = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs", "romfs"})
@@ -180,8 +181,7 @@ class Machine:
 
     def uptime(self) -> float:
         """Seconds since the machine started, the time it slept included."""
-        clock = getattr(time, "CLOCK_BOOTTIME", None)
-        return time.clock_gettime(clock) if clock is not None else time.monotonic()
+        return boottime()
 
     def boot_time(self) -> float | None:
         """When the machine started, seconds since the epoch; None while its clock cannot be right."""

@@ -20,7 +20,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -225,7 +225,6 @@ class WireError(Exception):
     """A body that is not a message of ours; the text says why, in words for a log."""
 
 
-T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 _push_decoder = msgspec.msgpack.Decoder(Push)
 _ack_decoder = msgspec.msgpack.Decoder(Ack)
