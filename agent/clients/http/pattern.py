@@ -83,7 +83,9 @@ def _in_re2_words(source: str) -> str:
                     )
                 )
             if in_class and escaped in "WS":
-                raise ValueError(sentence("the pattern: {token} between [ and ] is not understood here", token=token[0]))
+                raise ValueError(
+                    sentence("the pattern: {token} between [ and ] is not understood here", token=token[0])
+                )
             return (_INSIDE_CLASS if in_class else _OUTSIDE_CLASS).get(escaped, token[0])
         return token[0]
 

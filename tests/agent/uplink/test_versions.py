@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from agent.clock import AgentSystemClock
+
 from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink.connection import CollectorResponse, Uplink, tls_context
