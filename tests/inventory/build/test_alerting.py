@@ -16,7 +16,6 @@ from inventory.build.load import load, load_with_problems
 from inventory.cli import main, show_alerting
 from inventory.model.alerting import (
     DAY,
-    DEFAULT_CONDITIONS,
     FINDINGS,
     HOUR,
     MINUTE,
@@ -31,6 +30,7 @@ from inventory.model.alerting import (
 )
 from inventory.model.entities import Hours, Inventory, Selector
 from inventory.model.rosters import MINUTES_OF_A_WEEK, contacts_of, on_duty
+from tests.support.conditions import DEFAULT_CONDITIONS
 from tests.support.paths import ROOT
 
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
