@@ -15,7 +15,7 @@ from alerts.mail.topic import headline_of, lead_member
 from inventory.model.alerting import SEVERITIES
 from inventory.model.entities import Contact
 
-MAX_IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
+MAX_IN_FULL: Final = 12  # incidents of a group that stand with their cause and first step
 MAX_IN_LINES: Final = 30  # of a summary or a part of the digest
 
 
@@ -245,7 +245,7 @@ def _past_line(past: PastProblem, composer: MailComposer) -> str:
 
 
 def _problem_line(problem: ActiveProblem, composer: MailComposer) -> str:
-    """A trouble without an incident is told as if it had been one of its own."""
+    """A problem without an incident stands as if it had been one of its own."""
     return headline_of(problem.cause.root, problem, composer.formatter)
 
 
