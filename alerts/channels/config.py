@@ -82,8 +82,8 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadmanSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An address outside of the house that is asked for every ``every`` while all is well, and that alarms somebody when
-    it is not (healthchecks.io and its like)."""
+    """An address outside of the house that is asked for every ``every`` while all is well, and that alarms somebody
+    when it is not (healthchecks.io and its like)."""
 
     url: Secret
     every: Duration = MINUTE

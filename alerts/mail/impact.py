@@ -113,5 +113,4 @@ def _name(member: IncidentMember, formatter: MailFormatter) -> str:
         return formatter.check(subject.check)
     if subject.goal:
         return formatter.called("goal", subject.goal)
-    on = condition_name(member, formatter.inventory)
-    return formatter.translate(topic_name(on))
+    return formatter.translate(topic_name(condition_name(member, formatter.inventory)))
