@@ -152,8 +152,8 @@ class Evaluator:
         return "" if self._trust.trusted else f"the clock is not believed: {self._trust.why}"
 
     async def command(self, command: Command) -> Incident | None:
-        """What a person wants, applied in the next evaluation; the incident as it is then, None if there is none open of
-        that key. Durable when it returns. Raises StoreError."""
+        """What a person wants, applied in the next evaluation; the incident as it is then, None if there is none open
+        of that key. Durable when it returns. Raises StoreError."""
         future: asyncio.Future[Incident | None] = asyncio.get_running_loop().create_future()
         self._commands.append((command, future))
         self._due.set()

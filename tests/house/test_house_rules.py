@@ -59,9 +59,7 @@ class TestEveryKind:
             fields = set(made.addressed_by) & set(made.__struct_fields__)
             assert fields, f"{file}: addressed_by names no parameter; say which holds the target's address, or looks_at"
         if made.looks_at == "reports":
-            assert KINDS_OF_FILE[kind].named_by, (
-                f"{file}: give it a required parameter by which reports name it"
-            )
+            assert KINDS_OF_FILE[kind].named_by, f"{file}: give it a required parameter by which reports name it"
 
     def test_is_in_kinds_json(self, kind: str) -> None:
         assert kind in KINDS_OF_FILE, f"kinds.json lacks {kind}: run python -m agent.cli.kinds_file"

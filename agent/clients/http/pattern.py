@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable
 from typing import Final
 
+from inventory.protocol.reasons import sentence
+
 MAX_NODES: Final = 400  # of the automaton: bounds the work per character
 MAX_TRANSITIONS: Final = 20_000  # transitions kept, before starting anew
 SLICE: Final = 512  # characters between two chances for others to run
@@ -76,7 +78,7 @@ class LinearRegex:
         self, matcher: tuple[Callable[[str], object], int] | None, *edges: tuple[Assertion | None, int]
     ) -> int:
         if len(self._edges) >= MAX_NODES:
-            raise ValueError("the pattern is too large: shorten it or its repetitions")
+            raise ValueError(sentence("the pattern is too large: shorten it or its repetitions"))
         self._edges.append(list(edges))
         self._matchers.append(matcher)
         return len(self._edges) - 1
@@ -151,7 +153,7 @@ class _Parser:
     def parse(self) -> NodeBuilder:
         part = self._alternation()
         if self.at < len(self.source):
-            raise ValueError("the pattern has a ) too many")
+            raise ValueError(sentence("the pattern has a ) too many"))
         return part
 
     def _alternation(self) -> NodeBuilder:
@@ -178,13 +180,13 @@ class _Parser:
         if self.source.startswith("?", self.at):  # reluctance changes where, not whether
             self.at += 1
         if self._count() is not None or self.source.startswith("+", self.at):
-            raise ValueError("the pattern repeats a repetition: put the inner one in a group")
+            raise ValueError(sentence("the pattern repeats a repetition: put the inner one in a group"))
         return lambda after: self._repeat(part, least, most, after)
 
     def _repeat(self, part: NodeBuilder, least: int, most: int | None, after: int) -> int:
         self.node_count += least + (most or 0) + 1
         if self.node_count > 10 * MAX_NODES:  # repetitions of nothing make no nodes
-            raise ValueError("the pattern is too large: shorten it or its repetitions")
+            raise ValueError(sentence("the pattern is too large: shorten it or its repetitions"))
         if most is None:
             loop = self.automaton.add_node(None, (None, after))
             self.automaton.add_edge(loop, part(loop))
@@ -209,7 +211,9 @@ class _Parser:
         least = int(counted[1])
         most = int(counted[3]) if counted[3] else None if counted[2] else least
         if most is not None and most < least:
-            raise ValueError(f"the pattern repeats at least {least} and at most {most} times")
+            raise ValueError(
+                sentence("the pattern repeats at least {least} and at most {most} times", least=least, most=most)
+            )
         return least, most
 
     def _atom(self) -> NodeBuilder:
@@ -217,7 +221,7 @@ class _Parser:
         if c == "(":
             return self._group()
         if c in "*+?":
-            raise ValueError(f"the pattern has nothing to repeat before {c!r}")
+            raise ValueError(sentence("the pattern has nothing to repeat before {c}", c=repr(c)))
         if c in "^$":
             self.at += 1
             return self._assertion(f"{c}m" if self.flags & re.MULTILINE else c)
@@ -228,12 +232,12 @@ class _Parser:
                 return self._assertion(pair)
             escape = _ESCAPE.match(self.source, self.at)
             if not escape:
-                raise ValueError(f"the pattern has {pair!r}, which is not understood here")
+                raise ValueError(sentence("the pattern has {pair}, which is not understood here", pair=repr(pair)))
             return self._character(escape[0])
         if c == "[":
             closed = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL).match(self.source, self.at)
             if not closed:
-                raise ValueError("the pattern has a [ without its ]")
+                raise ValueError(sentence("the pattern has a [ without its ]"))
             return self._character(closed[0])
         return self._character(c, "." if c == "." else re.escape(c))
 
@@ -242,14 +246,16 @@ class _Parser:
         if self.source.startswith("?:", self.at):
             self.at += 2
         elif self.source.startswith("?", self.at):
-            raise ValueError("the pattern has a group of a kind that is not understood here (only (...) and (?:...))")
+            raise ValueError(
+                sentence("the pattern has a group of a kind that is not understood here (only (...) and (?:...))")
+            )
         self.depth += 1
         if self.depth > 20:
-            raise ValueError("the pattern's groups are nested too deeply")
+            raise ValueError(sentence("the pattern's groups are nested too deeply"))
         part = self._alternation()
         self.depth -= 1
         if not self.source.startswith(")", self.at):
-            raise ValueError("the pattern has a ( without its )")
+            raise ValueError(sentence("the pattern has a ( without its )"))
         self.at += 1
         return part
 
@@ -265,5 +271,5 @@ class _Parser:
                 warnings.simplefilter("error")
                 matcher = re.compile(meaning or source, self.flags).fullmatch
         except (re.error, FutureWarning, DeprecationWarning) as error:
-            raise ValueError(f"the pattern has {source!r}: {error}") from None
+            raise ValueError(sentence("the pattern has {source}: {error}", source=repr(source), error=error)) from None
         return lambda after: self.automaton.add_node((matcher, after))
