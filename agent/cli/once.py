@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 
 from agent import probes
-from agent.clock import AgentSystemClock
 from agent.credentials import Credentials
 from agent.probe import Hub, Limits, Outcome, ProbeContext, unknown
 from agent.runtime.run_once import ProbeRunner
 from agent.runtime.scheduler import MIN_SLOTS, outside_limits
 from agent.runtime.thresholds import state_and_reason
+from inventory.base.clock import SystemClock
 from inventory.protocol import states
 from inventory.protocol.plan import Plan, PlannedCheck
+from inventory.protocol.reasons import english, sentence
 
 
 class OnceResult(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ async def run_checks(
     hub: Hub | None = None,
 ) -> AsyncIterator[OnceResult]:
     """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends. ``storage``: the probes' directory."""
-    clock = AgentSystemClock()
+    clock = SystemClock()
     slots = asyncio.Semaphore(MIN_SLOTS)
     clients: dict[type[Any], Any] = {}
     credential_source = credentials or Credentials()
@@ -79,16 +80,14 @@ async def run_checks(
             await client.close()
 
 
-async def _outcome(
-    check: PlannedCheck, clock: AgentSystemClock, make_context: Callable[[float], ProbeContext]
-) -> Outcome:
+async def _outcome(check: PlannedCheck, clock: SystemClock, make_context: Callable[[float], ProbeContext]) -> Outcome:
     try:
         probe = probes.build(check.kind, check.params)
     except Exception as error:
-        return unknown(f"this agent cannot make it: {error}")
+        return unknown(sentence("this agent cannot make it: {error}", error=error))
     context = make_context(check.timeout / 1000)
     if why := outside_limits(probe, context.limits):
-        return unknown(f"refused: {why}")
+        return unknown(sentence("refused: {why}", why=why))
     return await ProbeRunner(clock).run(check.name, probe, context)
 
 
@@ -108,7 +107,7 @@ async def once(
     async for result in run_checks(checks, limits, credentials, storage, hub):
         results.append(result)
         if as_json:
-            sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(result, enc_hook=english).decode() + "\n")
             sys.stdout.flush()
     if not as_json:
         place = {check.uid: number for number, check in enumerate(checks)}

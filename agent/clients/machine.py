@@ -14,6 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.tls.contexts import CLOCK_FLOOR
+from inventory.protocol.reasons import sentence
+from inventory.base.clock import boottime
 
 # images that are full by nature, and cannot be written to
 _IMAGES: Final = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs", "romfs"})
@@ -74,7 +76,7 @@ class Machine:
 
     async def disk(self, mount: str, seconds: float) -> Disk:
         """Raises NotMounted, Slow, or OSError as the system tells it."""
-        disk: Disk = await self._in_thread(f"disk {mount}", lambda: self._disk(mount), seconds)
+        disk: Disk = await self._in_thread(sentence("disk {mount}", mount=mount), lambda: self._disk(mount), seconds)
         return disk
 
     def _disk(self, mount: str) -> Disk:
@@ -179,8 +181,7 @@ class Machine:
 
     def uptime(self) -> float:
         """Seconds since the machine started, the time it slept included."""
-        clock = getattr(time, "CLOCK_BOOTTIME", None)
-        return time.clock_gettime(clock) if clock is not None else time.monotonic()
+        return boottime()
 
     def boot_time(self) -> float | None:
         """When the machine started, seconds since the epoch; None while its clock cannot be right."""

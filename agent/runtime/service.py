@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from agent.clock import AgentClock
 from agent.config import Settings
 from agent.runtime.certificates import CertificateRenewer
 from agent.runtime.plan_follower import PlanFollower
@@ -23,8 +22,10 @@ from agent.runtime.step_watch import StepWatch
 from agent.runtime.tasks import ServiceTasks
 from agent.spool import CheckResult, Spool
 from agent.uplink.plans import PlanStore, StoredPlan
+from inventory.base.clock import Clock
 from inventory.base.systemd import Notifier
 from inventory.protocol.plan import Plan
+from inventory.protocol.reasons import pack
 from inventory.protocol.wire import Ack, Present, Record
 
 log = logging.getLogger("agent.service")
@@ -50,7 +51,7 @@ class AgentService:
         settings: Settings,
         state: AgentState,
         spool: Spool,
-        clock: AgentClock,
+        clock: Clock,
         notifier: Notifier,
         *,
         build: Build,
@@ -119,7 +120,7 @@ class AgentService:
         for uid, why in self._scheduler.apply_plan(stored.plan):
             log.warning("check %s is refused: %s", names[uid], why)
             self._state.refused.append((names[uid], why))
-            self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": why}))
+            self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": pack(why)}))
         self._plans.prune(self._spool.referenced_plans(), stored.digest)
 
     async def _tick(self) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -12,9 +12,6 @@ from inventory.model.alerting import DAY, MINUTE
 
 LATE_AFTER: Final = 10 * MINUTE  # a way that has failed for as long is a trouble
 MAX_UNDELIVERABLE: Final = 20
-
-Now = Callable[[], int]  # the collector's time, ms
-Monotonic = Callable[[], float]  # seconds that no clock setting moves
 
 
 class Backoff:

@@ -5,7 +5,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from alerts.incident.problem import PastProblem
 from alerts.mail.signed_urls import LinkClaim
 from inventory.model.entities import Inventory
 
@@ -47,7 +46,7 @@ class Downtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DigestFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The digest's own figures. ``goals``: the worst first. ``late``: what a backlog brought to light.
+    """The digest's own figures. ``goals``: the worst first.
 
     ``begins`` and ``ends``: the time that the digest covers.
     """
@@ -56,7 +55,6 @@ class DigestFigures(msgspec.Struct, frozen=True, kw_only=True):
     ends: int
     goals: tuple[GoalFigure, ...] = ()
     links: tuple[Downtime, ...] = ()
-    late: tuple[PastProblem, ...] = ()
 
 
 class MailContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from alerts.mail.message import Envelope, encode_message
 from alerts.mail.story import MailComposer
 from alerts.mail.topic import headline, initial_headline
 from inventory.model.entities import Contact
+from inventory.protocol.reasons import unpack
 
 MAX_SUBJECT: Final = 120  # characters
 PROGRAM: Final = "Hải Đăng"
@@ -70,7 +71,7 @@ def render_fallback(
     # 2. The document: roots, times and reasons as they are.
     points = [
         f"{incident.cause.root}, {datetime.fromtimestamp(incident.opened / 1000, context.time_zone):%Y-%m-%d %H:%M:%S}"
-        + "".join(f"; {member.reason}" for member in list(incident.members.values())[:1] if member.reason)
+        + "".join(f"; {unpack(member.reason)}" for member in list(incident.members.values())[:1] if member.reason)
         for incident in incidents
     ]
     document = Document(

@@ -1,8 +1,6 @@
 """The alerting service: the evaluator and every channel that notifies people, wired together."""
 
 import asyncio
-import logging
-import os
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,8 +33,7 @@ from collector.services.inventories import LiveInventory
 from collector.store.interfaces.store import Store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
-
-log = logging.getLogger("collector.alerting")
+from inventory.base import files
 
 KEY_BYTES: Final = 32
 COMMIT_FAILURES: Final = 3  # commits in a row
@@ -189,12 +186,5 @@ def _signing_key(path: Path) -> bytes:
     if len(key) >= KEY_BYTES:
         return key
     new_key = secrets.token_bytes(KEY_BYTES)
-    part = path.with_suffix(".new")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(handle, new_key)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    part.rename(path)
+    files.replace(path, new_key, mode=0o600)
     return new_key

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from collector.ingest import garbage, recovery
-from collector.ingest.clock import ClockTrust, CollectorClock, CollectorSystemClock
+from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.limits import PushError, PushLimits
@@ -17,6 +17,7 @@ from collector.ingest.steps.sequence import Sequencer
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import Lifespan
+from inventory.base.clock import Clock, SystemClock
 from inventory.protocol.wire import Ack
 
 log = logging.getLogger("collector.ingest")
@@ -25,8 +26,8 @@ log = logging.getLogger("collector.ingest")
 class Ingest:
     """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
 
-    def __init__(self, store: Store, clock: CollectorClock | None = None) -> None:
-        self.clock: CollectorClock = clock or CollectorSystemClock()
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
         self.store = store
         self.trust = ClockTrust(self.clock)
         self.plans = Plans(store)
@@ -86,16 +87,17 @@ class Ingest:
 
         ``uploading``: ms since the request's first line came. A slow line must not widen what the push says of clocks.
         """
-        with self.limits.one_more():
-            received = self.clock.wall_ms() - uploading
-            try:
-                ack = await self.pipeline.push(agent, body, received)
-            except PushError:
-                self._count("undecodable")
-                raise
-            except StoreError as error:
-                self._count("failed")
-                raise PushError(503, str(error)) from None
+        self.limits.begin()
+        try:
+            ack = await self.pipeline.push(agent, body, self.clock.wall_ms() - uploading)
+        except PushError:
+            self._count("undecodable")
+            raise
+        except StoreError as error:
+            self._count("failed")
+            raise PushError(503, str(error)) from None
+        finally:
+            self.limits.end()
         self._count(ack.verdict)
         return ack
 

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from collector.ingest.clock import ClockTrust, CollectorClock
+from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.pipeline import replay
@@ -13,6 +13,7 @@ from collector.ingest.state import MAX_RECENT, AgentState, TakenFrames, decode_s
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.opening import write_alone
 from collector.store.records import StoredBatch, StoredCheckpoint
+from inventory.base.clock import Clock
 from inventory.protocol.wire import Position
 
 CHUNK: Final = 200  # batches read at a time
@@ -61,9 +62,9 @@ def _chunk(tx: Transaction, after: int) -> list[StoredBatch]:
     return tx.batches.after(after, CHUNK)
 
 
-def restore_trust(store: Store, trust: ClockTrust, clock: CollectorClock) -> None:
+def restore_trust(store: Store, trust: ClockTrust, clock: Clock) -> None:
     """Judge the collector's clock by what an earlier run recorded while it believed it."""
-    recorded, offset = store.read_now(lambda tx: (tx.life.last_alive(), tx.life.boot_offset(clock.boot)))
+    recorded, offset = store.read_now(lambda tx: (tx.life.last_alive(), tx.life.boot_offset(clock.boot_id())))
     trust.restore(recorded, offset)
 
 

@@ -3,8 +3,8 @@
 import datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.clients.tls import der
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN
 
 if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look without one does not need
@@ -15,41 +15,73 @@ SKEW: Final = datetime.timedelta(minutes=5)  # how far a responder's clock may b
 
 
 def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
-    """Return when the response says "good". Raises Trouble: down when revoked, degraded when it is worth nothing.
+    """Return when the response says "good". Raises ProbeFailed: down when revoked, degraded when it is worth nothing.
 
-    ``chain``: leaf first, DER; without the issuer in it the signature cannot be checked and is believed.
+    ``staple``: b"" when there is none. ``chain``: leaf first, DER; without the issuer in it the signature cannot be
+    checked and is believed.
     """
     from cryptography import x509
     from cryptography.x509 import ocsp
 
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    if not staple:
+        if _demands_staple(chain[0]):
+            raise ProbeFailed(
+                sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
+            )
+        return
     try:
         response = ocsp.load_der_ocsp_response(staple)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             word = response.response_status.name.lower().replace("_", " ")
-            raise ProbeFailed(f"the stapled OCSP response is an error of the responder: {word}", DEGRADED)
+            raise ProbeFailed(
+                sentence("the stapled OCSP response is an error of the responder: {word}", word=word), DEGRADED
+            )
         leaf = x509.load_der_x509_certificate(chain[0])
         issuer = _issuer(leaf, chain)
         single = _matching_response(response, leaf, issuer)
         if single is None:
-            raise ProbeFailed("the stapled OCSP response is about another certificate", DEGRADED)
+            raise ProbeFailed(sentence("the stapled OCSP response is about another certificate"), DEGRADED)
         if issuer is not None and not _is_signed(response, issuer, moment):
-            raise ProbeFailed("the stapled OCSP response is not signed by the certificate's issuer", DEGRADED)
+            raise ProbeFailed(sentence("the stapled OCSP response is not signed by the certificate's issuer"), DEGRADED)
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
         revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
     except (ValueError, TypeError) as error:
-        raise ProbeFailed(f"the stapled OCSP response cannot be read: {str(error)[:60]}", DEGRADED) from None
+        raise ProbeFailed(
+            sentence("the stapled OCSP response cannot be read: {error}", error=str(error)[:60]), DEGRADED
+        ) from None
     if status is ocsp.OCSPCertStatus.REVOKED:
-        because = f" ({revocation_reason.value})" if revocation_reason else ""
-        unproven = "" if issuer is not None else "; its signature could not be checked"
-        when = f"{revoked:%Y-%m-%d}" if revoked else "a day not given"
-        raise ProbeFailed(f"revoked: on {when}{because}, says the stapled OCSP response{unproven}", DOWN)
+        when: str = f"{revoked:%Y-%m-%d}" if revoked else sentence("a day not given")
+        if revocation_reason:
+            when = sentence("{when} ({because})", when=when, because=revocation_reason.value)
+        words = sentence("revoked: on {when}, says the stapled OCSP response", when=when)
+        unproven = [] if issuer is not None else [sentence("its signature could not be checked")]
+        raise ProbeFailed(joined([words, *unproven]), DOWN)
     if status is ocsp.OCSPCertStatus.UNKNOWN:
-        raise ProbeFailed("the stapled OCSP response says that the issuer does not know this certificate", DEGRADED)
+        raise ProbeFailed(
+            sentence("the stapled OCSP response says that the issuer does not know this certificate"), DEGRADED
+        )
     if begins > moment + SKEW:
-        raise ProbeFailed(f"the stapled OCSP response is not valid before {begins:%Y-%m-%d %H:%M} UTC", DEGRADED)
+        raise ProbeFailed(
+            sentence("the stapled OCSP response is not valid before {begins} UTC", begins=f"{begins:%Y-%m-%d %H:%M}"),
+            DEGRADED,
+        )
     if ends is not None and ends < moment:
-        raise ProbeFailed(f"the stapled OCSP response is out of date since {ends:%Y-%m-%d %H:%M} UTC", DEGRADED)
+        raise ProbeFailed(
+            sentence("the stapled OCSP response is out of date since {ends} UTC", ends=f"{ends:%Y-%m-%d %H:%M}"),
+            DEGRADED,
+        )
+
+
+def _demands_staple(certificate: bytes) -> bool:
+    """RFC 7633."""
+    from cryptography import x509
+
+    try:
+        x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.TLSFeature)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return True
 
 
 def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
@@ -57,11 +89,8 @@ def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | Non
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
-    issuer_name = der.parse(chain[0]).issuer
     for encoded in chain:  # the leaf included: a self-signed one issued itself
         try:
-            if der.parse(encoded).subject != issuer_name:
-                continue
             candidate = x509.load_der_x509_certificate(encoded)
             leaf.verify_directly_issued_by(candidate)
             return candidate
@@ -74,29 +103,17 @@ def _matching_response(
     response: "OCSPResponse", leaf: "Certificate", issuer: "Certificate | None"
 ) -> "OCSPSingleResponse | None":
     """The part of the response that is about the leaf: its serial number, and its issuer where that is at hand."""
+    from cryptography.x509.ocsp import OCSPRequestBuilder
+
     for single in response.responses:
         if single.serial_number != leaf.serial_number:
             continue
-        if _digest(leaf.issuer.public_bytes(), single) != single.issuer_name_hash:
-            continue
-        if issuer is None or _digest(_key_bits(issuer), single) == single.issuer_key_hash:
+        if issuer is None:
+            return single
+        asked = OCSPRequestBuilder().add_certificate(leaf, issuer, single.hash_algorithm).build()
+        if (asked.issuer_name_hash, asked.issuer_key_hash) == (single.issuer_name_hash, single.issuer_key_hash):
             return single
     return None
-
-
-def _digest(data: bytes, single: "OCSPSingleResponse") -> bytes:
-    from cryptography.hazmat.primitives.hashes import Hash
-
-    digest = Hash(single.hash_algorithm)
-    digest.update(data)
-    return digest.finalize()
-
-
-def _key_bits(certificate: "Certificate") -> bytes:
-    """The bits of the public key without its algorithm: what an issuerKeyHash is made of."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return der.key_bits(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _is_signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.datetime) -> bool:

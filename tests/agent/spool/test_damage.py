@@ -9,6 +9,7 @@ import pytest
 
 from agent.spool import CheckResult, FileOps, Position, Spool, SpoolError, SpoolLocked
 from inventory.protocol.wire import Batch, Record
+from tests.support.spools import stop
 
 Open = Callable[..., Spool]
 
@@ -140,7 +141,7 @@ def test_damage_is_declared_once_as_a_record_and_in_the_batch(opened: Open, tmp_
     batches = drain(again)
     ((first, last),) = missing(batches)
     assert [record.data for record in records(batches, "damaged")] == [{"epoch": epoch, "first": first, "last": last}]
-    again.stop(51_000, "test")
+    stop(again, 51_000)
     third = opened(tmp_path, boot_ms=60_000)
     assert third.stats()["damaged"] == 0
 
@@ -299,10 +300,10 @@ def test_garbage_files_are_not_taken_for_frames(opened: Open, tmp_path: Path) ->
 
 def test_a_newer_version_s_files_are_refused_and_kept(opened: Open, tmp_path: Path) -> None:
     path = tmp_path / "0000000001.seg"
-    path.write_bytes(b"hdspool2" + bytes(100))
+    path.write_bytes(b"hdspool9" + bytes(100))
     with pytest.raises(SpoolError, match="another version"):
         opened(tmp_path)
-    assert path.read_bytes() == b"hdspool2" + bytes(100)
+    assert path.read_bytes() == b"hdspool9" + bytes(100)
 
 
 def test_one_writer(opened: Open, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.clock import AgentSystemClock
 from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink.connection import MAX_ANSWER, Uplink, tls_context
 from agent.uplink.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
+from inventory.base.clock import SystemClock
 from inventory.protocol import wire
 from inventory.protocol.plan import Plan
 from inventory.protocol.wire import ACK_TYPE, Ack, Position, Present, Push
@@ -76,7 +76,7 @@ async def rig(authority: FakeAuthority, spool: Spool, tmp_path: Path) -> AsyncIt
     identities.store(tmp_path, authority.identity(desk.url))
     duties = Duties()
     context = tls_context([authority.pem], identities.path_in(tmp_path))
-    pusher = Pusher("hub", Uplink(desk.url, context), spool, AgentSystemClock(), duties, jitter=lambda: 1.0)
+    pusher = Pusher("hub", Uplink(desk.url, context), spool, SystemClock(), duties, jitter=lambda: 1.0)
     yield Rig(desk, spool, pusher, duties)
     await pusher.uplink.close()
     await desk.close()
