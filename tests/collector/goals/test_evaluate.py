@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, GoalEvidence, evaluate
+from collector.goals.bounds import MET, MISSED, NO_EVIDENCE, NOT_PROVEN
+from collector.goals.evaluate import GoalEvidence, evaluate
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import count
 from collector.ledger.figures import history
