@@ -18,6 +18,7 @@ from typing import Final
 from agent.failure import ProbeFailed
 from inventory.base.problems import Place, Problem
 from inventory.base.types import Secret
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 ENDING: Final = "_file"
@@ -30,7 +31,7 @@ _Stamp = tuple[int, int, int]
 class Credentials:
     """The credentials of one agent by name. ``file``: where they are configured, to name it in reasons."""
 
-    def __init__(self, named: NamedCredentials | None = None, file: str = "the agent's file") -> None:
+    def __init__(self, named: NamedCredentials | None = None, file: str = sentence("the agent's file")) -> None:
         self._named = named or {}
         self._file = file
         self._read: dict[Path, tuple[_Stamp, Secret]] = {}
@@ -38,7 +39,10 @@ class Credentials:
     def __call__(self, name: str) -> Mapping[str, Secret]:
         """One credential, files read. Raises Trouble (no evidence) when there is none, or a file gives nothing."""
         if name not in self._named:
-            raise ProbeFailed(f"there is no credential {name!r} in {self._file} (credentials:)", UNKNOWN)
+            raise ProbeFailed(
+                sentence("there is no credential {name} in {file} (credentials:)", name=repr(name), file=self._file),
+                UNKNOWN,
+            )
         credential = {}
         for key, value in self._named[name].items():
             if key.endswith(ENDING):
@@ -53,15 +57,28 @@ class Credentials:
             stamp = (file_stat.st_mtime_ns, file_stat.st_size, file_stat.st_ino)
             if file not in self._read or self._read[file][0] != stamp:
                 if not stat.S_ISREG(file_stat.st_mode) or file_stat.st_size > LARGEST:
-                    raise ProbeFailed(f"the credential {name!r}: {file} is not a small file", UNKNOWN)
+                    raise ProbeFailed(
+                        sentence("the credential {name}: {file} is not a small file", name=repr(name), file=file),
+                        UNKNOWN,
+                    )
                 self._read[file] = stamp, Secret(file.read_text("utf-8").rstrip("\r\n"))
         except OSError as error:
-            raise ProbeFailed(f"the credential {name!r}: cannot read {file}: {error.strerror}", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence(
+                    "the credential {name}: cannot read {file}: {error}",
+                    name=repr(name),
+                    file=file,
+                    error=error.strerror,
+                ),
+                UNKNOWN,
+            ) from None
         except UnicodeDecodeError:
-            raise ProbeFailed(f"the credential {name!r}: {file} is not UTF-8 text", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("the credential {name}: {file} is not UTF-8 text", name=repr(name), file=file), UNKNOWN
+            ) from None
         secret = self._read[file][1]
         if not secret:
-            raise ProbeFailed(f"the credential {name!r}: {file} is empty", UNKNOWN)
+            raise ProbeFailed(sentence("the credential {name}: {file} is empty", name=repr(name), file=file), UNKNOWN)
         return secret
 
 

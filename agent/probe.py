@@ -18,6 +18,7 @@ import msgspec
 from agent.failure import ProbeFailed
 from inventory.protocol import states
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, sentence
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
 PER_UNIT: Final[dict[str, int]] = {
@@ -70,17 +71,17 @@ class Outcome(msgspec.Struct, frozen=True):
     """
 
     state: int
-    reason: str = ""
+    reason: Why = ""
     latency: float | None = None
     measures: Mapping[str, float] = {}
     skipped: bool = False
 
 
-def unknown(reason: str) -> Outcome:
+def unknown(reason: Why) -> Outcome:
     return Outcome(states.UNKNOWN, reason)
 
 
-def skipped(reason: str) -> Outcome:
+def skipped(reason: Why) -> Outcome:
     return Outcome(states.UNKNOWN, reason, skipped=True)
 
 
@@ -102,14 +103,14 @@ class Limits(msgspec.Struct, frozen=True):
     ports: tuple[int, ...] = ()
     directories: tuple[str, ...] = ()
 
-    def forbids(self, address: Address, port: int | None = None) -> str:
+    def forbids(self, address: Address, port: int | None = None) -> Why:
         """Why this target is outside the limits, or ""."""
         if self.networks and not any(
             address.version == network.version and address in network for network in self.networks
         ):
-            return f"{address} is outside the networks this agent may probe"
+            return sentence("{address} is outside the networks this agent may probe", address=address)
         if port is not None and self.ports and port not in self.ports:
-            return f"port {port} is not one this agent may probe"
+            return sentence("port {port} is not one this agent may probe", port=port)
         return ""
 
 
@@ -148,7 +149,9 @@ class ProbeContext:
     def credential(self, name: str) -> Mapping[str, str]:
         """What the agent's own file has under this name. Raises ProbeFailed (no evidence) if that is nothing usable."""
         if self._credential is None:
-            raise ProbeFailed(f"there is no credential {name!r}: this agent has none", states.UNKNOWN)
+            raise ProbeFailed(
+                sentence("there is no credential {name}: this agent has none", name=repr(name)), states.UNKNOWN
+            )
         return self._credential(name)
 
     def client(self, kind: type[C], make: Callable[[], C]) -> C:

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from inventory.protocol.reasons import Reason
+
 GOOD: Final = "good"
 BROKEN: Final = "broken"
 SUSPECT: Final = "suspect"  # readable so far, but not like a backup: a bomb
@@ -133,7 +135,7 @@ class ReadProgress(msgspec.Struct, frozen=True):
 class BackupRefused(Exception):
     """A look cannot be made; the text is the reason. ``gone``: because there is nothing there."""
 
-    def __init__(self, reason: str, gone: bool = False) -> None:
+    def __init__(self, reason: Reason, gone: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.gone = gone

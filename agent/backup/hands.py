@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress
+from inventory.protocol.reasons import packed, sentence
 
 SCANS_AT_ONCE: Final = 8  # looks
 READS_AT_ONCE: Final = 2
@@ -40,20 +41,26 @@ class BackupWorkerPool:
         self._drop_idle_reads()
         stuck = self._stuck.get(query.key)
         if stuck is not None and stuck.returncode is None:
-            raise BackupRefused(f"{query.path} does not answer: the look before this one still hangs there")
+            raise BackupRefused(
+                sentence("{path} does not answer: the look before this one still hangs there", path=query.path)
+            )
         until = time.monotonic() + query.timeout - ANSWER_MARGIN
         try:
             async with asyncio.timeout(query.timeout - ANSWER_MARGIN):
                 await self._scan_slots.acquire()
         except TimeoutError:
-            raise BackupRefused("too many other looks at backups were under way") from None
+            raise BackupRefused(sentence("too many other looks at backups were under way")) from None
         try:
             process = await _start("look")
             try:
                 async with asyncio.timeout(max(until - time.monotonic(), 0.0)):
-                    out, _ = await process.communicate(msgspec.json.encode(query) + b"\n")
+                    out, _ = await process.communicate(msgspec.json.encode(query, enc_hook=packed) + b"\n")
             except TimeoutError:
-                raise BackupRefused(f"{query.path} was not looked through within {query.timeout:g} s") from None
+                raise BackupRefused(
+                    sentence(
+                        "{path} was not looked through within {timeout:n} s", path=query.path, timeout=query.timeout
+                    )
+                ) from None
             finally:
                 if not await _end(process):
                     self._stuck[query.key] = process
@@ -62,7 +69,11 @@ class BackupWorkerPool:
         try:
             return msgspec.json.decode(out, type=BackupFacts)
         except msgspec.DecodeError:
-            raise BackupRefused(f"the process that looks ended by itself (exit code {process.returncode})") from None
+            raise BackupRefused(
+                sentence(
+                    "the process that looks ended by itself (exit code {returncode})", returncode=process.returncode
+                )
+            ) from None
 
     async def read(self, job: ReadJob, grant: ReadGrant, seconds: float) -> ReadProgress | None:
         """Begin a real read, or let it go on; how it stands after at most ``seconds``. None: others are at it.
@@ -156,16 +167,18 @@ class BackgroundRead:
         try:
             await self._follow(process)
         except TimeoutError:
-            self._progress = ReadProgress(failed=f"the read said nothing for {SILENCE:g} s and was ended")
+            self._progress = ReadProgress(
+                failed=sentence("the read said nothing for {silence:n} s and was ended", silence=SILENCE)
+            )
         except (ConnectionError, msgspec.DecodeError, ValueError):
-            self._progress = ReadProgress(failed="the process that reads ended by itself")
+            self._progress = ReadProgress(failed=sentence("the process that reads ended by itself"))
         finally:
             self._idle.set()
             await _end(process)
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(msgspec.json.encode(self._job) + b"\n")
+        process.stdin.write(msgspec.json.encode(self._job, enc_hook=packed) + b"\n")
         while True:
             await self._granted.wait()
             self.paused_at = None
@@ -192,7 +205,9 @@ async def _start(mode: str) -> asyncio.subprocess.Process:
             start_new_session=True, limit=MOST_ANSWER,
         )  # fmt: skip
     except OSError as error:
-        raise BackupRefused(f"this machine does not start the process that looks: {error.strerror}") from None
+        raise BackupRefused(
+            sentence("this machine does not start the process that looks: {error}", error=error.strerror)
+        ) from None
 
 
 async def _end(process: asyncio.subprocess.Process) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from agent.backup.facts import BROKEN, CANNOT, GOOD, MAX_CLOCK_DIFFERENCE, SUSPECT, BackupCopy, BackupFacts
 from agent.failure import printable
 from agent.probe import Outcome
+from inventory.protocol.reasons import Reason, Why, joined, sentence, unpack
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
@@ -40,10 +41,10 @@ class OutcomeBuilder:
 
     def __init__(self) -> None:
         self.state = UP
-        self.reasons: list[str] = []
+        self.reasons: list[Reason] = []
         self.measures: dict[str, float] = {}
 
-    def add_reason(self, state: int, reason: str) -> None:
+    def add_reason(self, state: int, reason: Reason) -> None:
         self.state = max(self.state, state)
         if state == self.state:
             self.reasons.insert(0, reason)
@@ -51,15 +52,15 @@ class OutcomeBuilder:
             self.reasons.append(reason)
 
     def outcome(self) -> Outcome:
-        return Outcome(self.state, "; ".join(self.reasons), None, self.measures)
+        return Outcome(self.state, joined(self.reasons), None, self.measures)
 
 
 def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     """The state of one backup."""
     if facts.failed:
-        return Outcome(UNKNOWN, facts.failed)
+        return Outcome(UNKNOWN, unpack(facts.failed))
     if facts.gone:
-        return Outcome(DOWN, facts.gone, None, {"rpo_met": 0.0})
+        return Outcome(DOWN, unpack(facts.gone), None, {"rpo_met": 0.0})
     builder = OutcomeBuilder()
     builder.measures["copies"] = facts.count
     if facts.total or not facts.count:
@@ -67,15 +68,24 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     newest = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
     if newest is None:
         if facts.unreadable:
-            return Outcome(UNKNOWN, f"no good backup is seen, but part of it cannot be read: {facts.why_unreadable}")
+            return Outcome(
+                UNKNOWN,
+                sentence(
+                    "no good backup is seen, but part of it cannot be read: {why_unreadable}",
+                    why_unreadable=unpack(facts.why_unreadable),
+                ),
+            )
         last = max((at for at, _ in facts.sizes), default=None)
         if last is not None and facts.now - last <= policy.rpo and any(copy.growing for copy in facts.copies):
             # the only copy is written over: not missed yet
             builder.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
             builder.add_reason(
                 DEGRADED,
-                f"{_no_good_copy_text(facts, policy)}; the one before it was made {duration_text(facts.now - last)} "
-                f"ago",
+                sentence(
+                    "{facts}; the one before it was made {now:d} ago",
+                    facts=_no_good_copy_text(facts, policy),
+                    now=duration_text(facts.now - last),
+                ),
             )
             return builder.outcome()
         builder.measures["rpo_met"] = 0.0
@@ -87,33 +97,44 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     _check_verification(builder, facts, newest, policy)
     _check_repository(builder, facts, policy)
     if facts.unreadable and builder.state == DOWN:
-        return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(builder.reasons))
+        return Outcome(UNKNOWN, joined([_unreadable(facts), *builder.reasons]))
     return builder.outcome()
 
 
-def flaw(copy: BackupCopy, policy: BackupPolicy) -> str:
+def flaw(copy: BackupCopy, policy: BackupPolicy) -> Why:
     """Why a copy is no good one, or ""."""
+    who = copy_name(copy)
     if copy.growing:
-        return "is still being written"
+        return sentence("{who} is still being written", who=who)
     if copy.future > FAR_FUTURE:
-        return f"claims to be from the future, by {duration_text(copy.future)}"
+        return sentence("{who} claims to be from the future, by {future:d}", who=who, future=duration_text(copy.future))
     if copy.wrong:
-        return copy.wrong
+        return sentence("{who} {what}", who=who, what=unpack(copy.wrong))
     if copy.size is not None and copy.size < policy.smallest:
-        return "is empty" if copy.size == 0 else f"has only {copy.size} bytes"
+        empty = copy.size == 0
+        return (
+            sentence("{who} is empty", who=who)
+            if empty
+            else sentence("{who} has only {size} bytes", who=who, size=copy.size)
+        )
     if copy.verdict is not None and copy.verdict.state == BROKEN:
-        return f"is broken: {copy.verdict.reason}"
+        return sentence("{who} is broken: {reason}", who=who, reason=unpack(copy.verdict.reason))
     return ""
 
 
-def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> str:
+def _unreadable(facts: BackupFacts) -> Reason:
+    return sentence("part of it cannot be read: {why_unreadable}", why_unreadable=unpack(facts.why_unreadable))
+
+
+def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> Reason:
     if facts.missing:
-        return "; ".join(facts.missing)
+        return joined(map(unpack, facts.missing))
     if not facts.copies:
-        hint = f" ({facts.outside} links lead out of the directory)" if facts.outside else ""
-        return f"there is no backup at all{hint}"
-    first = facts.copies[0]
-    return f"there is no good backup: {copy_name(first)} {flaw(first, policy)}"
+        none = sentence("there is no backup at all")
+        if not facts.outside:
+            return none
+        return sentence("{so} ({outside} links lead out of the directory)", so=none, outside=facts.outside)
+    return sentence("there is no good backup: {first}", first=flaw(facts.copies[0], policy))
 
 
 def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
@@ -126,22 +147,31 @@ def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, 
         builder.measures["duration_seconds"] = newest.seconds
     if age > policy.rpo:
         builder.add_reason(
-            DOWN, f"the newest good backup is {duration_text(age)} old, its objective is {duration_text(policy.rpo)}"
+            DOWN,
+            sentence(
+                "the newest good backup is {age:d} old, its objective is {rpo:d}",
+                age=duration_text(age),
+                rpo=duration_text(policy.rpo),
+            ),
         )
     for missing in facts.missing:
-        builder.add_reason(DOWN, missing)
+        builder.add_reason(DOWN, unpack(missing))
     if newest.future > MAX_CLOCK_DIFFERENCE:
         builder.add_reason(
             DEGRADED,
-            f"{copy_name(newest)} claims to be from the future, by {duration_text(newest.future)}: a clock is wrong",
+            sentence(
+                "{newest} claims to be from the future, by {future:d}: a clock is wrong",
+                newest=copy_name(newest),
+                future=duration_text(newest.future),
+            ),
         )
 
 
 def _check_newer_copies(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
     """What is newer than the newest good one and does not count."""
     bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
-    if bad:
-        builder.add_reason(DEGRADED, f"{copy_name(bad[0])} {flaw(bad[0], policy)}")
+    if bad and (words := flaw(bad[0], policy)):
+        builder.add_reason(DEGRADED, words)
     builder.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, policy)])
     builder.measures["growing"] = float(any(copy.growing for copy in facts.copies))
 
@@ -156,7 +186,14 @@ def _check_size(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy)
     builder.measures["size_ratio"] = newest.size / middle
     if newest.size < least:
         share = newest.size / middle
-        builder.add_reason(DEGRADED, f"{copy_name(newest)} is suspiciously small: {share:.0%} of its usual size")
+        builder.add_reason(
+            DEGRADED,
+            sentence(
+                "{newest} is suspiciously small: {share:n} of its usual size",
+                newest=copy_name(newest),
+                share=f"{share:.0%}",
+            ),
+        )
 
 
 def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
@@ -191,9 +228,11 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
         builder.measures["read_ratio"] = facts.reading
     verdict = facts.check or newest.verdict
     if verdict is not None and verdict.state == SUSPECT:
-        builder.add_reason(DEGRADED, f"{copy_name(newest)}: {verdict.reason}")
+        builder.add_reason(
+            DEGRADED, sentence("{newest}: {reason}", newest=copy_name(newest), reason=unpack(verdict.reason))
+        )
     if facts.check is not None and facts.check.state == BROKEN:
-        builder.add_reason(DOWN, f"the repository is damaged: {facts.check.reason}")
+        builder.add_reason(DOWN, sentence("the repository is damaged: {reason}", reason=unpack(facts.check.reason)))
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
     if facts.check is not None and facts.check.state == GOOD:
         proved.append(facts.check)
@@ -206,10 +245,14 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
         return
     since = facts.now - (last.at if last is not None else facts.began or facts.now)
     if since > policy.verified_within:
-        why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
-        ever = "was read through last" if last is not None else "has not been read through in"
-        ago = f"{duration_text(since)} ago" if last is not None else duration_text(since)
-        builder.add_reason(DEGRADED, f"the backup {ever} {ago}{why}")
+        words = (
+            sentence("the backup was read through last {since:d} ago", since=duration_text(since))
+            if last is not None
+            else sentence("the backup has not been read through in {since:d}", since=duration_text(since))
+        )
+        if verdict is not None and verdict.state == CANNOT:
+            words = sentence("{words}: {reason}", words=words, reason=unpack(verdict.reason))
+        builder.add_reason(DEGRADED, words)
 
 
 def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: BackupPolicy) -> None:
@@ -221,16 +264,22 @@ def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: Backu
         if policy.lock_age and age > policy.lock_age:
             builder.add_reason(
                 DEGRADED,
-                f"the lock {oldest.name} has been there for {duration_text(age)}: who made it hangs or has died",
+                sentence(
+                    "the lock {name} has been there for {age:d}: who made it hangs or has died",
+                    name=oldest.name,
+                    age=duration_text(age),
+                ),
             )
     if facts.count < policy.keep:
-        builder.add_reason(DEGRADED, f"there are {facts.count} copies, and ought to be {policy.keep}")
+        builder.add_reason(
+            DEGRADED, sentence("there are {count} copies, and ought to be {keep}", count=facts.count, keep=policy.keep)
+        )
     if facts.unreadable and builder.state != DOWN:
-        builder.add_reason(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
+        builder.add_reason(DEGRADED, _unreadable(facts))
     if facts.outside:
         builder.measures["links_outside"] = facts.outside
     for note in facts.notes:
-        builder.add_reason(DEGRADED, note)
+        builder.add_reason(DEGRADED, unpack(note))
 
 
 def copy_name(copy: BackupCopy) -> str:

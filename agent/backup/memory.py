@@ -11,6 +11,7 @@ import msgspec
 
 from agent.backup.facts import MAX_CLOCK_DIFFERENCE, BackupCopy, BackupFacts, ReadVerdict
 from inventory.base import files
+from inventory.protocol.reasons import packed
 
 MOST_SIZES: Final = 100
 MOST_VERDICTS: Final = 100
@@ -82,7 +83,9 @@ class BackupMemory:
         if self._base is not None:
             try:
                 self._base.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                files.replace(self._base.with_suffix(f".{name}"), msgspec.msgpack.encode(value), mode=0o600)
+                files.replace(
+                    self._base.with_suffix(f".{name}"), msgspec.msgpack.encode(value, enc_hook=packed), mode=0o600
+                )
             except OSError:
                 pass  # the disk is full: it is looked at again next time, from less
 

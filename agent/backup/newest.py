@@ -11,6 +11,7 @@ import msgspec
 from agent.backup import place
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts
 from inventory.grammars.file_patterns import MAX_DEPTH, FilePattern
+from inventory.protocol.reasons import sentence
 
 MOST_FILES: Final = 2_000_000  # looked at in one look
 
@@ -41,7 +42,11 @@ def scan(path: str, pattern: FilePattern, allowed: Sequence[str], now: float) ->
         newest: list[tuple[float, int, BackupCopy]] = []
         for number, file in enumerate(_Walk(top, pattern, inside, facts).files()):
             if number >= MOST_FILES:
-                facts.notes.append(f"there are more than {MOST_FILES} files; the rest was not looked at")
+                facts.notes.append(
+                    sentence(
+                        "there are more than {most_files} files; the rest was not looked at", most_files=MOST_FILES
+                    )
+                )
                 break
             copy = _copy(file, pattern, now)
             if copy is None:
@@ -156,6 +161,8 @@ class _Walk:
     def _note_unreadable(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there
             self._facts.unreadable += 1
-            self._facts.why_unreadable = (
-                self._facts.why_unreadable or f"{place.path_text(path) or 'the directory'}: {place.error_text(error)}"
+            self._facts.why_unreadable = self._facts.why_unreadable or sentence(
+                "{path}: {error}",
+                path=place.path_text(path) or sentence("the directory"),
+                error=place.error_text(error),
             )

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.backup.facts import BackupRefused
+from inventory.protocol.reasons import sentence
 
 _WORDS = {
-    errno.EACCES: "this agent's user may not read it",
-    errno.EPERM: "this agent's user may not read it",
-    errno.EIO: "the disk or the mount reports an input/output error",
-    errno.ESTALE: "the network mount is stale",
-    errno.ENOTCONN: "the mount's other end is gone",
-    errno.EHOSTDOWN: "the mount's server is down",
-    errno.ETIMEDOUT: "the mount's server does not answer",
-    errno.ELOOP: "its links lead in a circle",
-    errno.ENAMETOOLONG: "the path is too long",
-    errno.EMFILE: "this agent has too many files open",
+    errno.EACCES: sentence("this agent's user may not read it"),
+    errno.EPERM: sentence("this agent's user may not read it"),
+    errno.EIO: sentence("the disk or the mount reports an input/output error"),
+    errno.ESTALE: sentence("the network mount is stale"),
+    errno.ENOTCONN: sentence("the mount's other end is gone"),
+    errno.EHOSTDOWN: sentence("the mount's server is down"),
+    errno.ETIMEDOUT: sentence("the mount's server does not answer"),
+    errno.ELOOP: sentence("its links lead in a circle"),
+    errno.ENAMETOOLONG: sentence("the path is too long"),
+    errno.EMFILE: sentence("this agent has too many files open"),
 }
 
 
@@ -43,17 +44,17 @@ def path_text(name: str) -> str:
 def open_directory(path: str, allowed: Sequence[str]) -> int:
     """A descriptor of the directory. Raises Refused: outside the limits, not there, not readable."""
     if not path.startswith("/"):
-        raise BackupRefused(f"{path} is not a whole path: it has to begin with /")
+        raise BackupRefused(sentence("{path} is not a whole path: it has to begin with /", path=path))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise BackupRefused(f"there is no directory {path}", gone=True) from None
+        raise BackupRefused(sentence("there is no directory {path}", path=path), gone=True) from None
     except (OSError, ValueError) as error:
         words = error_text(error) if isinstance(error, OSError) else str(error)
-        raise BackupRefused(f"{path} cannot be looked at: {words}") from None
+        raise BackupRefused(sentence("{path} cannot be looked at: {words}", path=path, words=words)) from None
     if allowed and not within(real_path(descriptor), real_roots(allowed)):
         os.close(descriptor)
-        raise BackupRefused(f"{path} is outside the directories this agent may read")
+        raise BackupRefused(sentence("{path} is outside the directories this agent may read", path=path))
     return descriptor
 
 
@@ -93,9 +94,9 @@ def _open_path(name: bytes | str, directory: int, inside: Sequence[str]) -> int:
     descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=directory)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PathEscapes("not a plain file")
+            raise PathEscapes(sentence("not a plain file"))
         if not within(real_path(descriptor).removesuffix(" (deleted)"), inside):
-            raise PathEscapes("outside the allowed directories")
+            raise PathEscapes(sentence("outside the allowed directories"))
     except BaseException:
         os.close(descriptor)
         raise

@@ -18,6 +18,7 @@ import msgspec
 
 from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress, ReadVerdict
 from agent.backup.memory import REPOSITORY, BackupMemory, ReadMark, apply_history
+from inventory.protocol.reasons import packed, sentence
 
 if TYPE_CHECKING:
     from agent.backup.integrity.meter import Meter, State
@@ -40,7 +41,7 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
     except OSError as error:
         from agent.backup.place import error_text
 
-        facts.failed = f"{query.path} cannot be looked at: {error_text(error)}"
+        facts.failed = sentence("{path} cannot be looked at: {error}", path=query.path, error=error_text(error))
         return facts
     apply_history(facts, BackupMemory(query.store, query.key), query.settle)
     return facts
@@ -127,7 +128,7 @@ class BackgroundReader:
 
 
 def _write_line(message: object) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(message, enc_hook=packed) + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -161,7 +162,13 @@ def main(argv: Sequence[str]) -> int:
         try:
             _write_line(scan(msgspec.json.decode(line, type=BackupQuery), time.time()))
         except Exception as error:  # a bug is to reach the agent's log, in words
-            _write_line(BackupFacts(failed=f"the look failed, a fault in it: {type(error).__name__}: {error}"))
+            _write_line(
+                BackupFacts(
+                    failed=sentence(
+                        "the look failed, a fault in it: {name}: {error}", name=type(error).__name__, error=error
+                    )
+                )
+            )
         return 0
     job = msgspec.json.decode(line, type=ReadJob)
     grant = msgspec.json.decode(requests.readline(), type=ReadGrant)
@@ -170,9 +177,15 @@ def main(argv: Sequence[str]) -> int:
             _limit_memory()
         BackgroundReader(job, requests).run(grant)
     except MemoryError:
-        _write_line(ReadProgress(failed="reading it takes more memory than it may"))
+        _write_line(ReadProgress(failed=sentence("reading it takes more memory than it may")))
     except Exception as error:
-        _write_line(ReadProgress(failed=f"the read failed, a fault in it: {type(error).__name__}: {error}"))
+        _write_line(
+            ReadProgress(
+                failed=sentence(
+                    "the read failed, a fault in it: {name}: {error}", name=type(error).__name__, error=error
+                )
+            )
+        )
     return 0
 
 

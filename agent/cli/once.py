@@ -17,6 +17,7 @@ from agent.runtime.thresholds import state_and_reason
 from inventory.base.clock import SystemClock
 from inventory.protocol import states
 from inventory.protocol.plan import Plan, PlannedCheck
+from inventory.protocol.reasons import english, sentence
 
 
 class OnceResult(msgspec.Struct, frozen=True):
@@ -83,10 +84,10 @@ async def _outcome(check: PlannedCheck, clock: SystemClock, make_context: Callab
     try:
         probe = probes.build(check.kind, check.params)
     except Exception as error:
-        return unknown(f"this agent cannot make it: {error}")
+        return unknown(sentence("this agent cannot make it: {error}", error=error))
     context = make_context(check.timeout / 1000)
     if why := outside_limits(probe, context.limits):
-        return unknown(f"refused: {why}")
+        return unknown(sentence("refused: {why}", why=why))
     return await ProbeRunner(clock).run(check.name, probe, context)
 
 
@@ -106,7 +107,7 @@ async def once(
     async for result in run_checks(checks, limits, credentials, storage, hub):
         results.append(result)
         if as_json:
-            sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(result, enc_hook=english).decode() + "\n")
             sys.stdout.flush()
     if not as_json:
         place = {check.uid: number for number, check in enumerate(checks)}

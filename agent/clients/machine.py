@@ -15,6 +15,7 @@ import msgspec
 
 from agent.clients.tls.contexts import CLOCK_FLOOR
 from inventory.base.clock import boottime
+from inventory.protocol.reasons import sentence
 
 # images that are full by nature, and cannot be written to
 _IMAGES: Final = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs", "romfs"})
@@ -75,7 +76,7 @@ class Machine:
 
     async def disk(self, mount: str, seconds: float) -> Disk:
         """Raises NotMounted, Slow, or OSError as the system tells it."""
-        disk: Disk = await self._in_thread(f"disk {mount}", lambda: self._disk(mount), seconds)
+        disk: Disk = await self._in_thread(sentence("disk {mount}", mount=mount), lambda: self._disk(mount), seconds)
         return disk
 
     def _disk(self, mount: str) -> Disk:

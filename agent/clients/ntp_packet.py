@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from inventory.protocol.reasons import sentence
+
 CLIENT: Final = 3  # modes
 SERVER: Final = 4
 UNSYNCHRONISED: Final = 3  # the leap indicator's alarm
@@ -17,21 +19,21 @@ _FRACTION: Final = float(1 << 32)
 
 # RFC 5905, 7.4: what a server says instead of the time
 KISS_CODES: Final = {
-    "ACST": "it belongs to an anycast server",
-    "AUTH": "the server's authentication failed",
-    "AUTO": "autokey failed",
-    "BCST": "it belongs to a broadcast server",
-    "CRYP": "its cryptographic identification failed",
-    "DENY": "this machine is not allowed to ask",
-    "DROP": "it has lost its peer",
-    "RSTR": "this machine is not allowed to ask, by the server's policy",
-    "INIT": "it has just started and does not know the time yet",
-    "MCST": "it belongs to a multicast server",
-    "NKEY": "there is no key for this question",
-    "NTSN": "network time security failed",
-    "RATE": "it is asked too often",
-    "RMOT": "somebody else is changing its configuration",
-    "STEP": "it has just stepped its clock and is not sure of it yet",
+    "ACST": sentence("it belongs to an anycast server"),
+    "AUTH": sentence("the server's authentication failed"),
+    "AUTO": sentence("autokey failed"),
+    "BCST": sentence("it belongs to a broadcast server"),
+    "CRYP": sentence("its cryptographic identification failed"),
+    "DENY": sentence("this machine is not allowed to ask"),
+    "DROP": sentence("it has lost its peer"),
+    "RSTR": sentence("this machine is not allowed to ask, by the server's policy"),
+    "INIT": sentence("it has just started and does not know the time yet"),
+    "MCST": sentence("it belongs to a multicast server"),
+    "NKEY": sentence("there is no key for this question"),
+    "NTSN": sentence("network time security failed"),
+    "RATE": sentence("it is asked too often"),
+    "RMOT": sentence("somebody else is changing its configuration"),
+    "STEP": sentence("it has just stepped its clock and is not sure of it yet"),
 }
 
 

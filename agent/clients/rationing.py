@@ -22,6 +22,7 @@ import msgspec
 
 from inventory.base import files
 from inventory.base.clock import boottime
+from inventory.protocol.reasons import Why, sentence
 
 log = logging.getLogger("agent.ration")
 
@@ -58,17 +59,17 @@ def parse_hours(texts: tuple[str, ...]) -> DailyHours:
     for text in texts:
         matched = _RANGE.fullmatch(text)
         if not matched:
-            raise ValueError(f"{text!r} is not a part of the day such as '17:30-06:30'")
+            raise ValueError(sentence("{text} is not a part of the day such as '17:30-06:30'", text=repr(text)))
         start, end = (int(matched[at]) * 3600 + int(matched[at + 1]) * 60 for at in (1, 3))
         if end > DAY:
-            raise ValueError(f"{text!r} ends after 24:00")
+            raise ValueError(sentence("{text} ends after 24:00", text=repr(text)))
         if start == end:
-            raise ValueError(f"{text!r} is no time at all; the whole day is '00:00-24:00'")
+            raise ValueError(sentence("{text} is no time at all; the whole day is '00:00-24:00'", text=repr(text)))
         ranges += [(start, end)] if start < end else [(start, DAY), (0, end)]
     ordered = sorted(one_range for one_range in ranges if one_range[0] < one_range[1])
     for (_, end), (start, _) in pairwise(ordered):
         if start < end:
-            raise ValueError(f"the parts of the day overlap at {_hour_minute(start)}")
+            raise ValueError(sentence("the parts of the day overlap at {start}", start=_hour_minute(start)))
     return DailyHours(tuple(ordered))
 
 
@@ -133,23 +134,28 @@ class RunQuota:
         """The wall clock was never set: what hour it is cannot be told."""
         return self._wall() < CLOCK_FLOOR
 
-    def why_not_due(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> str:
+    def why_not_due(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> Why:
         """Why no run is due now, or "". ``at_start``: the part in which the records begin may be used once too."""
         if self.running:
-            return f"{self.running} is being measured just now"
+            return sentence("{running} is being measured just now", running=self.running)
         wall = self._wall()
         current_part = self._day_part(wall, per_day, allowed)
         if current_part is None:
             local = self._local(wall)
-            return f"not due: it is {local.tm_hour:02}:{local.tm_min:02} here, the hours for it are {allowed}"
+            return sentence(
+                "not due: it is {tm_hour}:{tm_min} here, the hours for it are {allowed}",
+                tm_hour=f"{local.tm_hour:02}",
+                tm_min=f"{local.tm_min:02}",
+                allowed=allowed,
+            )
         now, runs = self._boot(), self._runs.get(target, [])
         ahead = wall - now
         if any(self._day_part(run + ahead, per_day, allowed) == current_part for run in runs):
-            return "not due: this part of the day has had its run"
+            return sentence("not due: this part of the day has had its run")
         if len(runs) >= per_day and now - runs[-per_day] < HALF_DAY:
-            return f"not due: it ran {per_day} times within half a day"
+            return sentence("not due: it ran {per_day} times within half a day", per_day=per_day)
         if not at_start and self._day_part(self._records_began + ahead, per_day, allowed, begun=True) == current_part:
-            return "not due: it may have run in this part of the day before this agent's records begin"
+            return sentence("not due: it may have run in this part of the day before this agent's records begin")
         return ""
 
     def record_run(self, target: str) -> None:

@@ -30,6 +30,7 @@ from agent.jobs.tree import measure_tree, space_used
 from inventory.base import files
 from inventory.base.clock import Clock
 from inventory.base.types import duration_text
+from inventory.protocol.reasons import sentence
 
 LOOK_EVERY: Final = 0.2  # seconds between looks at what it takes; more when a look itself takes long
 KEPT_OUTPUT: Final = 4_000  # bytes
@@ -90,7 +91,11 @@ class _Drill:
         try:
             process = self._start()
         except OSError as error:
-            return self._result(False, f"{self.settings.command[0]} cannot be run: {error.strerror}", None)
+            return self._result(
+                False,
+                sentence("{command} cannot be run: {error}", command=self.settings.command[0], error=error.strerror),
+                None,
+            )
         assert process.stdout is not None
         reader = threading.Thread(target=drain, args=(process.stdout, self.tail), daemon=True)
         reader.start()
@@ -104,7 +109,11 @@ class _Drill:
         reader.join()  # nobody is left to write
         process.stdout.close()
         if not why and code:
-            why = f"it ended with exit code {code}" if code > 0 else f"it was ended by signal {-code}"
+            why = (
+                sentence("it ended with exit code {code}", code=code)
+                if code > 0
+                else sentence("it was ended by signal {code}", code=-code)
+            )
         return self._conclude(why, code)
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -139,11 +148,11 @@ class _Drill:
         while True:
             before = time.monotonic()
             if self.clock.boot_ms() - self.begun >= limits.time:
-                raise LimitExceeded(f"it did not end within {duration_text(limits.time)}")
+                raise LimitExceeded(sentence("it did not end within {time:d}", time=duration_text(limits.time)))
             if cpu_used() * 1000 >= limits.cpu:
-                raise LimitExceeded(f"it used more than {duration_text(limits.cpu)} of CPU time")
+                raise LimitExceeded(sentence("it used more than {cpu:d} of CPU time", cpu=duration_text(limits.cpu)))
             if space_used(self.scratch, limits.space) > limits.space:
-                raise LimitExceeded(f"it took more than {limits.space} bytes of space")
+                raise LimitExceeded(sentence("it took more than {space} bytes of space", space=limits.space))
             took = time.monotonic() - before
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(max(LOOK_EVERY, 10 * took))
@@ -153,7 +162,11 @@ class _Drill:
         until = time.monotonic() + max(left, 0) / 1000
         count, size, checksum = measure_tree(self.restored, until)
         if not why and count < self.settings.least_files:
-            why = f"it brought back {count} files, at least {self.settings.least_files} are wanted"
+            why = sentence(
+                "it brought back {count} files, at least {least_files} are wanted",
+                count=count,
+                least_files=self.settings.least_files,
+            )
         return self._result(not why, why, code, count, size, checksum)
 
     def _result(
@@ -222,7 +235,7 @@ def _exclusive(directory: Path, name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DrillNotStarted(f"the drill {name} runs already") from None
+            raise DrillNotStarted(sentence("the drill {name} runs already", name=name)) from None
         yield
 
 

@@ -15,6 +15,7 @@ from inventory.base import files
 from inventory.base.clock import Clock
 from inventory.base.types import duration_text
 from inventory.grammars.job_names import is_name
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 KEPT: Final = 50  # results of one drill
@@ -136,22 +137,30 @@ def drill_outcome(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo 
     return Outcome(state, reason, None, _measures(record, now))
 
 
-def _state(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, str]:
-    requirement = f"one is wanted every {duration_text(round(max_age) * 1000)}"
+def _state(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, Why]:
+    requirement = sentence("one is wanted every {max_age:d}", max_age=duration_text(round(max_age) * 1000))
     last = record.last
     if last is not None and not last.ok:
         note = f": {last.note}" if last.note else ""
-        return DOWN, f"the restore drill of {time_text(to_wall_time(now, last.at).at, zone)} failed{note}"
+        return DOWN, sentence(
+            "the restore drill of {at} failed{note}", at=time_text(to_wall_time(now, last.at).at, zone), note=note
+        )
     if record.success is None:
         since = to_wall_time(now, record.since)
         if now.wall_ms / 1000 < since.at + max_age:
-            return UNKNOWN, f"no restore was tried yet; {requirement}"
-        return DOWN, f"no restore was tried since it is waited for, {time_text(since.at, zone)}; {requirement}"
+            return UNKNOWN, sentence("no restore was tried yet; {requirement}", requirement=requirement)
+        return DOWN, sentence(
+            "no restore was tried since it is waited for, {at}; {requirement}",
+            at=time_text(since.at, zone),
+            requirement=requirement,
+        )
     best = to_wall_time(now, record.success.at)
     if now.wall_ms / 1000 >= best.at + max_age:
-        return DOWN, f"the last restore that worked was {time_text(best.at, zone)}; {requirement}"
+        return DOWN, sentence(
+            "the last restore that worked was {at}; {requirement}", at=time_text(best.at, zone), requirement=requirement
+        )
     if not best.sure:
-        return UNKNOWN, "how long ago a restore worked cannot be told: this machine's clock was or is wrong"
+        return UNKNOWN, sentence("how long ago a restore worked cannot be told: this machine's clock was or is wrong")
     return UP, ""
 
 

@@ -13,6 +13,7 @@ from agent.jobs.drillbook import DrillRecord, DrillResult, DrillStore, directory
 from agent.jobs.stamp import FLOOR_MS, Stamp, to_wall_time
 from inventory.base.clock import Clock
 from inventory.grammars.schedule import schedule_of
+from inventory.protocol.reasons import sentence
 
 log = logging.getLogger("agent.jobs")
 
@@ -71,7 +72,7 @@ class DrillScheduler:
             record = self._store.record(name)
             if record is not None and record.attempt is not None:
                 code = self._process.returncode
-                note = f"the drill was cut off (its process ended with {code})"
+                note = sentence("the drill was cut off (its process ended with {code})", code=code)
                 self._store.record_result(name, DrillResult(at=before, ok=False, note=note))
         except OSError as error:
             log.error("restore drill %s: %s", name, error)

@@ -12,13 +12,14 @@ import msgspec
 
 from agent.jobs.book import ListeningTimes, gap_until
 from agent.jobs.stamp import FLOOR_MS, Stamp, WallTime, time_text, to_wall_time
-from agent.jobs.state import FAIL, JobRecord, JobState, PingEvent
+from agent.jobs.state import FAIL, JobRecord, JobState
 from agent.probe import Outcome
 from inventory.base.types import duration_text
 from inventory.grammars.schedule import Schedule
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-_WRONG_CLOCK: Final = "this machine's clock was wrong, and it was restarted since"
+_WRONG_CLOCK: Final = sentence("this machine's clock was wrong, and it was restarted since")
 
 
 class JobRule(msgspec.Struct, frozen=True):
@@ -49,12 +50,15 @@ class _Evaluation:
 
     def time_text(self, then: Stamp) -> str:
         wall_time = self.wall_time(then)
-        return ("" if wall_time.sure else "at the latest ") + time_text(wall_time.at, self.zone)
+        at = time_text(wall_time.at, self.zone)
+        return at if wall_time.sure else sentence("at the latest {at}", at=at)
 
-    def outcome(self) -> tuple[int, str]:
+    def outcome(self) -> tuple[int, Why]:
         state = self.state
         if state.status == "paused":
-            return UNKNOWN, f"paused by hand since {self.time_text(state.paused or state.since)}"
+            return UNKNOWN, sentence(
+                "paused by hand since {paused}", paused=self.time_text(state.paused or state.since)
+            )
         return (
             self._overrunning(state)
             or self._failed(state)
@@ -65,7 +69,7 @@ class _Evaluation:
             or (UP, "")
         )
 
-    def _overrunning(self, state: JobState) -> tuple[int, str] | None:
+    def _overrunning(self, state: JobState) -> tuple[int, Why] | None:
         """A run that has lasted as long as it may."""
         if state.start is None:
             return None
@@ -73,35 +77,54 @@ class _Evaluation:
         allowed = self.rule.grace if self.rule.longest is None else self.rule.longest
         if self.at < begun.at + allowed:
             return None
-        words = f"it started at {self.time_text(state.start.at)} and has not ended; {_span(allowed)} are allowed"
+        words = sentence(
+            "it started at {at} and has not ended; {allowed:d} are allowed",
+            at=self.time_text(state.start.at),
+            allowed=_span(allowed),
+        )
         gap = self._gap(begun.at, begun.at + allowed)
         if gap is None:
             return DOWN, words
         # its end may have gone unheard: as if it had come then
         later = self._overdue_after(gap[1])
-        return (DOWN, f"{words}, and nothing came since") if later is not None else (UNKNOWN, self._unheard(gap))
+        return (
+            (DOWN, sentence("{words}, and nothing came since", words=words))
+            if later is not None
+            else (UNKNOWN, self._unheard(gap))
+        )
 
-    def _failed(self, state: JobState) -> tuple[int, str] | None:
+    def _failed(self, state: JobState) -> tuple[int, Why] | None:
         if state.status != "down" or state.end is None:
             return None
-        again = f"; it runs again since {self.time_text(state.start.at)}" if state.start is not None else ""
-        return DOWN, f"it failed{_exit(state.end)} at {self.time_text(state.end.at)}{again}"
+        at = self.time_text(state.end.at)
+        if state.end.action == FAIL and state.end.exit is not None:
+            words = sentence("it failed with exit code {exit} at {at}", exit=state.end.exit, at=at)
+        else:
+            words = sentence("it failed at {at}", at=at)
+        if state.start is None:
+            return DOWN, words
+        return DOWN, joined([words, sentence("it runs again since {at}", at=self.time_text(state.start.at))])
 
-    def _overdue(self, state: JobState) -> tuple[int, str] | None:
+    def _overdue(self, state: JobState) -> tuple[int, Why] | None:
         """An end that is overdue."""
         ended = state.end is not None and state.status != "new"
         last = state.end.at if state.end is not None and ended else state.since
         base = self.wall_time(last)
         if not self.rule.schedule.regular and self.now.wall_ms < FLOOR_MS:
-            return UNKNOWN, "this machine's clock was never set, so when it is due cannot be told"
+            return UNKNOWN, sentence("this machine's clock was never set, so when it is due cannot be told")
         due = self._due_and_gap(base.at)
         if due is None:
             return None if base.sure or state.status == "new" else (UNKNOWN, _WRONG_CLOCK)
         when, gap = due
         if gap is not None:
             return UNKNOWN, self._unheard(gap)
-        since = "no run ended since" if ended else "it has not run since it is waited for,"
-        return DOWN, f"{since} {self.time_text(last)}; it was due at {time_text(when, self.zone)}{self._grace()}"
+        since = (
+            sentence("no run ended since {last}", last=self.time_text(last))
+            if ended
+            else sentence("it has not run since it is waited for, {last}", last=self.time_text(last))
+        )
+        words = sentence("{since}; it was due at {when}", since=since, when=time_text(when, self.zone))
+        return DOWN, self._with_grace(words)
 
     def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
         """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
@@ -120,17 +143,22 @@ class _Evaluation:
         overdue = self._due_and_gap(heard_from)
         return overdue[0] if overdue is not None and overdue[1] is None else None
 
-    def _never_ended(self, state: JobState) -> tuple[int, str] | None:
+    def _never_ended(self, state: JobState) -> tuple[int, Why] | None:
         """It has never ended yet, and need not have."""
         if state.status != "new":
             return None
         if state.start is not None:
-            return UNKNOWN, f"its first run started at {self.time_text(state.start.at)} and has not ended yet"
+            return UNKNOWN, sentence(
+                "its first run started at {at} and has not ended yet", at=self.time_text(state.start.at)
+            )
         due = self.rule.schedule.next_after(self.wall_time(state.since).at)
-        words = "" if due is None else f"; it is due at {time_text(due, self.zone)}{self._grace()}"
-        return UNKNOWN, f"it has not run since it is waited for{words}"
+        words = sentence("it has not run since it is waited for")
+        if due is None:
+            return UNKNOWN, words
+        when = self._with_grace(sentence("it is due at {due}", due=time_text(due, self.zone)))
+        return UNKNOWN, joined([words, when])
 
-    def _too_old(self, state: JobState) -> tuple[int, str] | None:
+    def _too_old(self, state: JobState) -> tuple[int, Why] | None:
         """A good run that is older than the objective, though the schedule asks for none yet."""
         if self.rule.rpo is None or state.success is None:
             return None
@@ -140,24 +168,34 @@ class _Evaluation:
         gap = self._gap(last.at, self.at)
         if gap is not None and self.at <= gap[1] + self.rule.rpo:  # one that went unheard would be young enough
             return UNKNOWN, self._unheard(gap)
-        return DOWN, f"no run ended well since {self.time_text(state.success)}; the objective is {_span(self.rule.rpo)}"
+        return DOWN, sentence(
+            "no run ended well since {success}; the objective is {rpo:d}",
+            success=self.time_text(state.success),
+            rpo=_span(self.rule.rpo),
+        )
 
-    def _too_long(self, state: JobState) -> tuple[int, str] | None:
+    def _too_long(self, state: JobState) -> tuple[int, Why] | None:
         if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:
             return None
-        return DEGRADED, f"its last run took {_span(state.seconds)}; {_span(self.rule.longest)} are allowed"
+        return DEGRADED, sentence(
+            "its last run took {seconds:d}; {longest:d} are allowed",
+            seconds=_span(state.seconds),
+            longest=_span(self.rule.longest),
+        )
 
     def _gap(self, start: float, end: float) -> tuple[float, float] | None:
         """The last time that nobody listened between two moments, or None."""
         overlapping = [gap for gap in self.gaps if gap[0] < end and gap[1] > start]
         return overlapping[-1] if overlapping else None
 
-    def _unheard(self, gap: tuple[float, float]) -> str:
-        until = f"from {time_text(gap[0], self.zone)} to {time_text(gap[1], self.zone)}"
-        return f"this agent did not listen {until}: it may have run unheard"
+    def _unheard(self, gap: tuple[float, float]) -> Reason:
+        until = sentence("from {gap} to {gap2}", gap=time_text(gap[0], self.zone), gap2=time_text(gap[1], self.zone))
+        return sentence("this agent did not listen {until}: it may have run unheard", until=until)
 
-    def _grace(self) -> str:
-        return f", with {_span(self.rule.grace)} of grace" if self.rule.grace else ""
+    def _with_grace(self, words: Reason) -> Reason:
+        if not self.rule.grace:
+            return words
+        return sentence("{so}, with {grace:d} of grace", so=words, grace=_span(self.rule.grace))
 
 
 def job_outcome(rule: JobRule, record: JobRecord, listening: ListeningTimes | None, now: Stamp) -> Outcome:
@@ -193,10 +231,6 @@ def _gaps(listening: ListeningTimes | None, now: Stamp) -> list[tuple[float, flo
     open_one = gap_until(listening, now)
     stamps = [*listening.gaps, *([open_one] if open_one else [])]
     return [(to_wall_time(now, start).at, to_wall_time(now, end).at) for start, end in stamps]
-
-
-def _exit(event: PingEvent) -> str:
-    return f" with exit code {event.exit}" if event.action == FAIL and event.exit is not None else ""
 
 
 def _span(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agent.probe import Probe
+from inventory.protocol.reasons import Reason, english, plain, sentence, template
 
 
 class BadProbe(ValueError):
@@ -26,7 +27,11 @@ def names() -> tuple[str, ...]:
 def load(kind: str) -> type[Probe]:
     """The class of one kind; imports its file and no other's. Raises BadProbe when there is no such kind."""
     if kind not in names():
-        raise BadProbe(f"there is no kind of probe {kind!r}; this agent knows {', '.join(names())}")
+        raise BadProbe(
+            sentence(
+                "there is no kind of probe {kind}; this agent knows {names}", kind=repr(kind), names=", ".join(names())
+            )
+        )
     module = import_module(f"{__name__}.{kind}")
     classes = [
         value
@@ -44,7 +49,7 @@ def build(kind: str, params: Mapping[str, Any]) -> Probe:
     try:
         return msgspec.convert(dict(params), probe_class)
     except (msgspec.ValidationError, TypeError) as error:
-        raise BadProbe(f"{kind}: {_reworded(str(error))}") from None
+        raise BadProbe(sentence("{kind}: {why}", kind=kind, why=_reworded(error))) from None
 
 
 def why_not(kind: str, params: Mapping[str, Any]) -> str:
@@ -52,22 +57,28 @@ def why_not(kind: str, params: Mapping[str, Any]) -> str:
     try:
         build(kind, params)
     except BadProbe as error:
-        return str(error).removeprefix(f"{kind}: ")
+        return english(error.args[0]).removeprefix(f"{kind}: ")
     return ""
 
 
 _REWORDINGS = (
-    (r"^Object contains unknown field `(.+?)`.*$", r"there is no parameter \1"),
-    (r"^Object missing required field `(.+?)`.*$", r"the parameter \1 is missing"),
-    (r"^Invalid enum value (.+) - at `\$\.(.+)`$", r"\2 cannot be \1"),
-    (r"^Expected (.+) - at `\$\.(.+)`$", r"\2: expected \1"),
-    (r"^(.+) - at `\$\.(.+)`$", r"\2: \1"),
+    (re.compile(r"Object contains unknown field `(?P<name>.+?)`.*"), template("there is no parameter {name}")),
+    (re.compile(r"Object missing required field `(?P<name>.+?)`.*"), template("the parameter {name} is missing")),
+    (
+        re.compile(r"Invalid enum value '(?P<value>.+)' - at `\$\.(?P<name>.+)`"),
+        template("{name} cannot be '{value}'"),
+    ),
+    (re.compile(r"Invalid enum value (?P<value>.+) - at `\$\.(?P<name>.+)`"), template("{name} cannot be {value}")),
+    (re.compile(r"Expected (?P<what>.+) - at `\$\.(?P<name>.+)`"), template("{name}: expected {what}")),
+    (re.compile(r"(?P<what>.+) - at `\$\.(?P<name>.+)`"), template("{name}: {what}")),
 )
 
 
-def _reworded(message: str) -> str:
-    """msgspec's message as a sentence about a parameter."""
+def _reworded(error: Exception) -> Reason:
+    """A probe's own reason, or msgspec's message as a sentence about a parameter."""
+    if isinstance(error.__cause__, ValueError) and isinstance(own := str(error.__cause__), Reason):
+        return own
     for pattern, words in _REWORDINGS:
-        if re.match(pattern, message):
-            return re.sub(pattern, words, message).replace("`", "")
-    return message
+        if matched := pattern.fullmatch(str(error)):
+            return sentence(words, **{name: value.replace("`", "") for name, value in matched.groupdict().items()})
+    return plain(str(error))

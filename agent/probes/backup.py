@@ -26,6 +26,7 @@ from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, un
 from inventory.base.types import duration_ms, size_bytes
 from inventory.grammars.file_patterns import FilePattern
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import sentence, unpack
 
 _RESERVE: Final = 1.0  # seconds of a look that are kept from a background read
 _RETRY_AFTER: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
@@ -170,12 +171,14 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not duration_ms(self.rpo):
-            raise ValueError("rpo has to be more than 0")
+            raise ValueError(sentence("rpo has to be more than 0"))
         try:
             FilePattern(self.files, self.zone)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(
-                f"files: {error}" if isinstance(error, ValueError) else f"zone: {self.zone!r} is none"
+                sentence("files: {error}", error=error)
+                if isinstance(error, ValueError)
+                else sentence("zone: {zone} is none", zone=repr(self.zone))
             ) from None
 
     async def run(self, context: ProbeContext) -> Outcome:
@@ -268,6 +271,6 @@ def with_progress(facts: BackupFacts, progress: ReadProgress) -> BackupFacts:
     ]
     notes = list(facts.notes)
     if progress.failed and not progress.passing:
-        notes.append(f"it was not read through: {progress.failed}")
+        notes.append(sentence("it was not read through: {failed}", failed=unpack(progress.failed)))
     reading = progress.done / progress.of if progress.of and progress.verdict is None else None
     return msgspec.structs.replace(facts, copies=copies, notes=notes, reading=reading)

@@ -25,16 +25,17 @@ from agent.failure import ProbeFailed
 from agent.first_steps import BUSY, CALL
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
 _RCODE_TEXTS = {
-    "NOERROR": "no error",
-    "FORMERR": "it does not understand the question",
-    "SERVFAIL": "it failed to find the answer (a server behind it is down, or DNSSEC does not verify)",
-    "NXDOMAIN": "there is no such name",
-    "NOTIMP": "it does not do this kind of question",
-    "REFUSED": "it refuses to answer this client",
+    "NOERROR": sentence("no error"),
+    "FORMERR": sentence("it does not understand the question"),
+    "SERVFAIL": sentence("it failed to find the answer (a server behind it is down, or DNSSEC does not verify)"),
+    "NXDOMAIN": sentence("there is no such name"),
+    "NOTIMP": sentence("it does not do this kind of question"),
+    "REFUSED": sentence("it refuses to answer this client"),
 }
 
 
@@ -104,7 +105,7 @@ class Dns(Probe, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self.query()
         if self.exact and not self.expect:
-            raise ValueError("exact says that only the expected records may come, but expect names none")
+            raise ValueError(sentence("exact says that only the expected records may come, but expect names none"))
         for text in self.expect:
             self._record(text)
 
@@ -117,7 +118,9 @@ class Dns(Probe, frozen=True, kw_only=True):
         try:
             name = self._reverse() or dns.name.from_text(self.name)
         except (dns.exception.DNSException, UnicodeError) as error:
-            raise ValueError(f"name {self.name!r} is not a name to ask for: {error}") from None
+            raise ValueError(
+                sentence("name {name} is not a name to ask for: {error}", name=repr(self.name), error=error)
+            ) from None
         return dns.message.make_query(name, dns.rdatatype.from_text(self.type), flags=flags)
 
     def _reverse(self) -> dns.name.Name | None:
@@ -137,7 +140,14 @@ class Dns(Probe, frozen=True, kw_only=True):
         try:
             return dns.rdata.from_text(dns.rdataclass.IN, kind, text, origin=dns.name.root, relativize=False)
         except (dns.exception.DNSException, ValueError) as error:
-            raise ValueError(f"expect: {text!r} is not a record of type {self.type}: {error}") from None
+            raise ValueError(
+                sentence(
+                    "expect: {text} is not a record of type {type}: {error}",
+                    text=repr(text),
+                    type=self.type,
+                    error=error,
+                )
+            ) from None
 
     async def run(self, context: ProbeContext) -> Outcome:
         measures: dict[str, float] = {}
@@ -158,10 +168,20 @@ class Dns(Probe, frozen=True, kw_only=True):
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(
-                DOWN, f"{self.server} port {self.port} did not answer within {context.timeout:g} s", None, measures
+                DOWN,
+                sentence(
+                    "{server} port {port} did not answer within {timeout:n} s",
+                    server=self.server,
+                    port=self.port,
+                    timeout=context.timeout,
+                ),
+                None,
+                measures,
             )
         fault = self._fault(query, reply, measures)
-        return Outcome(DOWN if fault else UP, f"{self.server}: {fault}" if fault else "", latency, measures)
+        if fault:
+            return Outcome(DOWN, sentence("{server}: {fault}", server=self.server, fault=fault), latency, measures)
+        return Outcome(UP, "", latency, measures)
 
     async def _exchange(
         self,
@@ -180,23 +200,33 @@ class Dns(Probe, frozen=True, kw_only=True):
                 datagram = await request.exchange(self.tries, seconds)
             except DatagramTimeout as timeout:
                 measures["ignored_replies"] = timeout.ignored
-                others = f"; {timeout.ignored} packets came that do not answer this question" if timeout.ignored else ""
                 who = endpoint(address, self.port)
-                raise ProbeFailed(
-                    f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}"
-                ) from None
+                words = sentence(
+                    "{who} did not answer {tries} questions within {seconds:n} s",
+                    who=who,
+                    tries=self.tries,
+                    seconds=f"{seconds:.3g}",
+                )
+                if timeout.ignored:
+                    others = sentence(
+                        "{ignored} packets came that do not answer this question", ignored=timeout.ignored
+                    )
+                    words = joined([words, others])
+                raise ProbeFailed(words) from None
             measures["ignored_replies"] = datagram.ignored
             if not datagram.message.flags & dns.flags.TC:
                 return datagram.message, datagram.seconds
         reply = await _by_tcp(query, address, self.port, context)
         return reply, time.monotonic() - started
 
-    def _fault(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> str:
+    def _fault(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> Why:
         """What is not as expected, or ""; fills in what the answer measures."""
         code = dns.rcode.to_text(reply.rcode())
         if code != self.rcode:
-            meaning = _RCODE_TEXTS.get(code, "an error")
-            return f"answered {code} ({meaning}), expected {self.rcode}"
+            meaning = _RCODE_TEXTS.get(code, sentence("an error"))
+            return sentence(
+                "answered {code} ({meaning}), expected {rcode}", code=code, meaning=meaning, rcode=self.rcode
+            )
         rdtype = query.question[0].rdtype
         sets = [candidate for candidate in reply.answer if candidate.rdtype == rdtype]
         records = {record for candidate in sets for record in candidate}
@@ -206,7 +236,7 @@ class Dns(Probe, frozen=True, kw_only=True):
         if self.rcode != "NOERROR":
             return ""
         if not records:
-            return f"the name exists or leads on, but has no record of type {self.type}"
+            return sentence("the name exists or leads on, but has no record of type {type}", type=self.type)
         expected = {self._record(text): text for text in self.expect}
         missing = [
             text
@@ -214,10 +244,12 @@ class Dns(Probe, frozen=True, kw_only=True):
             if not any(_same_record(record, candidate) for candidate in records)
         ]
         if missing:
-            return f"expected {', '.join(missing)}; answered {_record_list(records)}"
+            return sentence(
+                "expected {missing}; answered {records}", missing=", ".join(missing), records=_record_list(records)
+            )
         others = {candidate for candidate in records if not any(_same_record(record, candidate) for record in expected)}
         if self.exact and others:
-            return f"answered also {_record_list(others)}, which is not expected"
+            return sentence("answered also {others}, which is not expected", others=_record_list(others))
         return ""
 
 
@@ -229,7 +261,8 @@ def _same_record(expected: dns.rdata.Rdata, actual: dns.rdata.Rdata) -> bool:
 
 def _record_list(records: set[dns.rdata.Rdata]) -> str:
     shown = sorted(record.to_text() for record in records)
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+    first = ", ".join(shown[:3])
+    return sentence("{so} and {gone} more", so=first, gone=len(shown) - 3) if len(shown) > 3 else first
 
 
 def _parse_reply(query: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:
@@ -252,11 +285,13 @@ async def _by_tcp(
         while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2], "big"):
             more = await stream.receive()
             if not more:
-                raise ProbeFailed(f"{stream.who} closed the connection in the middle of its answer")
+                raise ProbeFailed(sentence("{who} closed the connection in the middle of its answer", who=stream.who))
             received += more
         reply = _parse_reply(query, received[2 : 2 + int.from_bytes(received[:2], "big")])
     finally:
         stream.close()
     if reply is None:
-        raise ProbeFailed(f"{stream.who} answered by TCP with something that does not answer the question")
+        raise ProbeFailed(
+            sentence("{who} answered by TCP with something that does not answer the question", who=stream.who)
+        )
     return reply

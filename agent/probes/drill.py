@@ -12,6 +12,7 @@ from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, un
 from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import seconds_of, zone_of
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import sentence
 
 
 class Drill(Probe, frozen=True, kw_only=True):
@@ -90,16 +91,16 @@ class Drill(Probe, frozen=True, kw_only=True):
             raise ValueError(why)
         zone_of(self.time_zone)
         if not seconds_of(self.max_age):
-            raise ValueError("max_age has to be more than 0")
+            raise ValueError(sentence("max_age has to be more than 0"))
 
     async def run(self, context: ProbeContext) -> Outcome:
         if context.storage is None:
-            return unknown("no drills are kept here, or not for this user")
+            return unknown(sentence("no drills are kept here, or not for this user"))
         book = DrillStore(context.storage, context.client(ClockClient, ClockClient).clock)
         try:
             record = book.record(self.drill)
         except OSError as error:
-            return unknown(f"the records of drills cannot be read: {error.strerror}")
+            return unknown(sentence("the records of drills cannot be read: {error}", error=error.strerror))
         if record is None:
-            return unknown(f"this agent has not waited for the drill {self.drill} yet")
+            return unknown(sentence("this agent has not waited for the drill {drill} yet", drill=self.drill))
         return drill_outcome(record, seconds_of(self.max_age), book.now(), zone_of(self.time_zone))

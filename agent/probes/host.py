@@ -10,6 +10,7 @@ from agent.failure import printable
 from agent.first_steps import CALL
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
@@ -85,7 +86,7 @@ class Host(Probe, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.disk_down < self.disk_degraded:
-            raise ValueError("disk_down is below disk_degraded")
+            raise ValueError(sentence("disk_down is below disk_degraded"))
 
     async def run(self, context: ProbeContext) -> Outcome:
         machine = context.client(Machine, Machine)
@@ -104,36 +105,54 @@ class Host(Probe, frozen=True, kw_only=True):
         if inodes:
             measures["inodes_used_ratio"] = max(inodes)
 
-        broken = [disk for disk in disks if isinstance(disk, str)]
+        broken = [disk for disk in disks if isinstance(disk, Reason)]
         broken += [words for disk in readable if (words := _full_text(disk, self.disk_down))]
         degraded = [
             words for disk in readable if (words := _full_text(disk, self.disk_degraded)) and words not in broken
         ]
         degraded += self._degraded_reasons(measures, sensor)
         state = DOWN if broken else DEGRADED if degraded else UP
-        return Outcome(state, "; ".join(broken + degraded), None, measures)
+        return Outcome(state, joined(broken + degraded), None, measures)
 
-    async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | str:
+    async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | Reason:
         """A file system, or what is wrong with it."""
         try:
             return await machine.disk(mount, seconds)
         except ReadTimeout:
-            return f"the file system at {_mount_text(mount)} does not answer (a dead disk?)"
+            return sentence("the file system at {mount} does not answer (a dead disk?)", mount=_mount_text(mount))
         except NotMounted:
-            return f"nothing is mounted at {_mount_text(mount)}"
+            return sentence("nothing is mounted at {mount}", mount=_mount_text(mount))
         except OSError as error:
-            return f"the file system at {_mount_text(mount)} cannot be looked at: {error.strerror or error}"
+            return sentence(
+                "the file system at {mount} cannot be looked at: {error}",
+                mount=_mount_text(mount),
+                error=error.strerror or error,
+            )
 
-    def _degraded_reasons(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[str]:
+    def _degraded_reasons(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[Reason]:
         """What is past its mark, disks apart."""
-        words = []
+        words: list[Reason] = []
         if measures["memory_used_ratio"] >= self.memory_degraded:
             left = _size_text(measures["memory_available_bytes"])
-            words.append(f"memory is {measures['memory_used_ratio']:.0%} used, {left} left")
+            words.append(
+                sentence(
+                    "memory is {memory_used_ratio:n} used, {left} left",
+                    memory_used_ratio=f"{measures['memory_used_ratio']:.0%}",
+                    left=left,
+                )
+            )
         if measures["load_ratio"] >= self.load_degraded:
-            words.append(f"the load is {measures['load_ratio']:.3g} for each processor")
+            words.append(
+                sentence("the load is {load_ratio:n} for each processor", load_ratio=f"{measures['load_ratio']:.3g}")
+            )
         if hottest is not None and hottest.celsius >= min(self.temperature_degraded, hottest.critical or float("inf")):
-            words.append(f"the sensor {printable(hottest.sensor)} is at {hottest.celsius:.0f} °C")
+            words.append(
+                sentence(
+                    "the sensor {sensor} is at {celsius:n} °C",
+                    sensor=printable(hottest.sensor),
+                    celsius=f"{hottest.celsius:.0f}",
+                )
+            )
         return words
 
 
@@ -156,12 +175,21 @@ def _measures(machine: Machine, key: Host, hottest: HottestSensor | None) -> dic
     }
 
 
-def _full_text(disk: Disk, mark: float) -> str:
+def _full_text(disk: Disk, mark: float) -> Why:
     """What is used up to the mark, or ""."""
     if disk.used >= mark:
-        return f"the file system at {_mount_text(disk.mount)} is {disk.used:.1%} full, {_size_text(disk.free)} left"
+        return sentence(
+            "the file system at {mount} is {used:n} full, {free} left",
+            mount=_mount_text(disk.mount),
+            used=f"{disk.used:.1%}",
+            free=_size_text(disk.free),
+        )
     if disk.inodes is not None and disk.inodes >= mark:
-        return f"the file system at {_mount_text(disk.mount)} has {disk.inodes:.1%} of its inodes used"
+        return sentence(
+            "the file system at {mount} has {inodes:n} of its inodes used",
+            mount=_mount_text(disk.mount),
+            inodes=f"{disk.inodes:.1%}",
+        )
     return ""
 
 

@@ -28,6 +28,7 @@ from agent.failure import ProbeFailed, printable
 from agent.first_steps import CALL, CHANGED, MACHINE_ON
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Reason, Why, sentence, template
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
@@ -35,14 +36,31 @@ _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "
 _COOKIE: Final = re.compile(rb"[!-~]{1,4096}")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _WAITED_FOR: Final = {
-    "resolve": "the name was not resolved",
-    "connect": "no connection was made",
-    "tls": "the TLS handshake did not end",
-    "first_byte": "no answer came",
-    "head": "the answer's header did not end",
-    "body": "the body did not end",
-    "judge": "the body was not searched through",
+    "resolve": sentence("the name was not resolved"),
+    "connect": sentence("no connection was made"),
+    "tls": sentence("the TLS handshake did not end"),
+    "first_byte": sentence("no answer came"),
+    "head": sentence("the answer's header did not end"),
+    "body": sentence("the body did not end"),
+    "judge": sentence("the body was not searched through"),
 }
+# of a whole body, and of one of which no more than the beginning was read
+_LACKS: Final = (
+    template("the body does not contain {text}"),
+    template("the first {count} bytes of the body does not contain {text}"),
+)
+_CONTAINS: Final = (
+    template("the body contains {text}"),
+    template("the first {count} bytes of the body contains {text}"),
+)
+_NO_MATCH: Final = (
+    template("the body does not match {text}"),
+    template("the first {count} bytes of the body does not match {text}"),
+)
+_MATCHES: Final = (
+    template("the body matches {text}"),
+    template("the first {count} bytes of the body matches {text}"),
+)
 
 
 class Http(Probe, frozen=True, kw_only=True):
@@ -140,9 +158,9 @@ class Http(Probe, frozen=True, kw_only=True):
         parse_url(self.url)
         for name, _ in parse_fields(self.headers):
             if name.lower() in _NOT_IN_A_PLAN:
-                raise ValueError(f"{name} would put a secret into the plan")
+                raise ValueError(sentence("{name} would put a secret into the plan", name=name))
             if name.lower() in _OURS:
-                raise ValueError(f"{name} is set by the probe itself")
+                raise ValueError(sentence("{name} is set by the probe itself", name=name))
         for item in self.expect_status:
             _status_range(item)
         if self.server_name:
@@ -162,7 +180,7 @@ def _status_range(item: int | str) -> tuple[int, int]:
     """The first and last status that an item of ``expect_status`` allows. Raises ValueError."""
     matched = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", str(item))
     if not matched:
-        raise ValueError(f"{item!r} is neither a status nor a range such as '200-299'")
+        raise ValueError(sentence("{item} is neither a status nor a range such as '200-299'", item=repr(item)))
     return int(matched[1]), int(matched[2] or matched[1])
 
 
@@ -184,7 +202,9 @@ class _Fetch:
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, self.measures)
         except TimeoutError:
-            reason = f"{_WAITED_FOR[self.phase]} within {self.context.timeout:g} s"
+            reason = sentence(
+                "{waited_for} within {timeout:n} s", waited_for=_WAITED_FOR[self.phase], timeout=self.context.timeout
+            )
             return Outcome(DOWN, reason, None, self.measures)
         return Outcome(state, reason, time.perf_counter() - self.start, self.measures)
 
@@ -196,7 +216,7 @@ class _Fetch:
         self.mark = now
         self.phase = following
 
-    async def _follow(self) -> tuple[int, str]:
+    async def _follow(self) -> tuple[int, Why]:
         probe = self.probe
         url, method, content = parse_url(probe.url), probe.method, probe.body.encode()
         first, visited = url.origin, {self._visit_key(url, method)}
@@ -220,7 +240,7 @@ class _Fetch:
             if head.status == 303 or (head.status in (301, 302) and method == "POST"):
                 method, content = "HEAD" if method == "HEAD" else "GET", b""
             if self._visit_key(url, method) in visited:
-                raise ProbeFailed(f"redirected in a circle, to {printable(str(url), 100)}")
+                raise ProbeFailed(sentence("redirected in a circle, to {url}", url=printable(str(url), 100)))
             visited.add(self._visit_key(url, method))
             self.mark, self.phase = time.perf_counter(), "resolve"
 
@@ -268,10 +288,14 @@ class _Fetch:
         self.measures.setdefault("redirects", 0)
         return head
 
-    async def _check_answer(self, stream: TcpStream, head: Head, method: str) -> tuple[int, str]:
+    async def _check_answer(self, stream: TcpStream, head: Head, method: str) -> tuple[int, Why]:
         probe = self.probe
         if not any(low <= head.status <= high for low, high in map(_status_range, probe.expect_status)):
-            return DOWN, f"status {head.status} instead of {', '.join(map(str, probe.expect_status))}"
+            return DOWN, sentence(
+                "status {status} instead of {expect_status}",
+                status=head.status,
+                expect_status=", ".join(map(str, probe.expect_status)),
+            )
         self.phase = "body"
         keep = bool(probe.expect_body or probe.refuse_body or probe.expect_pattern or probe.refuse_pattern)
         body = await read_body(stream, head, method, probe.max_body, keep)
@@ -282,39 +306,53 @@ class _Fetch:
             if fault:
                 return DOWN, fault
         if body.overlong:
-            return DEGRADED, f"the body is longer than {probe.max_body} bytes; the rest was not read"
+            return DEGRADED, sentence(
+                "the body is longer than {max_body} bytes; the rest was not read", max_body=probe.max_body
+            )
         if body.surplus:
-            return DEGRADED, "the body is longer than its Content-Length says"
+            return DEGRADED, sentence("the body is longer than its Content-Length says")
         return UP, ""
 
-    async def _search(self, body: Body) -> str:
+    async def _search(self, body: Body) -> Why:
         """What is wrong with the body, or ""."""
         probe = self.probe
         text = body.data.decode("utf-8", "replace")
-        where = f"the first {probe.max_body} bytes of the body" if body.overlong else "the body"
         if probe.expect_body and probe.expect_body not in text:
-            return f"{where} does not contain {printable(probe.expect_body)}"
+            return self._body_fault(_LACKS, body, probe.expect_body)
         if probe.refuse_body and probe.refuse_body in text:
-            return f"{where} contains {printable(probe.refuse_body)}"
+            return self._body_fault(_CONTAINS, body, probe.refuse_body)
         if probe.expect_pattern and not await search(probe.expect_pattern, text):
-            return f"{where} does not match {printable(probe.expect_pattern)}"
+            return self._body_fault(_NO_MATCH, body, probe.expect_pattern)
         if probe.refuse_pattern and await search(probe.refuse_pattern, text):
-            return f"{where} matches {printable(probe.refuse_pattern)}"
+            return self._body_fault(_MATCHES, body, probe.refuse_pattern)
         return ""
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
         """Where a redirect leads. Raises Trouble when it must not be followed."""
         if hops > self.probe.max_redirects:
-            raise ProbeFailed(f"redirected more than {self.probe.max_redirects} times")
+            raise ProbeFailed(
+                sentence("redirected more than {max_redirects} times", max_redirects=self.probe.max_redirects)
+            )
         # raw UTF-8 and spaces are common there, against the standard
         text = location.decode("utf-8", "replace").partition("#")[0].replace(" ", "%20")
         try:
             following = parse_url(urljoin(str(url), text))
         except ValueError as error:
-            raise ProbeFailed(f"redirected to {printable(text, 100)}: {error}") from None
+            raise ProbeFailed(
+                sentence("redirected to {text}: {error}", text=printable(text, 100), error=error)
+            ) from None
         if url.tls and not following.tls and not self.probe.allow_downgrade:
-            raise ProbeFailed(f"redirected from https to {printable(str(following), 100)}, without encryption")
+            raise ProbeFailed(
+                sentence(
+                    "redirected from https to {following}, without encryption", following=printable(str(following), 100)
+                )
+            )
         return following
+
+    def _body_fault(self, words: tuple[str, str], body: Body, text: str) -> Reason:
+        if body.overlong:
+            return sentence(words[1], count=self.probe.max_body, text=printable(text))
+        return sentence(words[0], text=printable(text))
 
     def _keep_cookies(self, url: Url, head: Head) -> None:
         for line in head.fields.get(b"set-cookie", ())[:50]:

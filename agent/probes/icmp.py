@@ -16,6 +16,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import CALL, LINE_BUSY, LINE_CABLE, MACHINE_ON, RESTART_ONCE
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _SHARE = 0.5  # of the timeout that sending may take: the last request needs time for its reply too
@@ -92,24 +93,33 @@ class Icmp(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         except TimeoutError:
-            return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
+            return Outcome(
+                DOWN,
+                sentence(
+                    "the name {host} was not resolved within {timeout:n} s", host=self.host, timeout=context.timeout
+                ),
+            )
         measures = {"resolve_seconds": resolved} if address_literal(self.host) is None else {}
         return self._outcome(addresses[0], result, seconds, measures)
 
     def _outcome(self, address: Address, result: PingResult, seconds: float, measures: dict[str, float]) -> Outcome:
         rtts = result.rtts
         if len(rtts) < result.sent and result.dropped:
-            reason = f"this machine threw away {result.dropped} packets unread, maybe the missing replies"
+            reason = sentence(
+                "this machine threw away {dropped} packets unread, maybe the missing replies", dropped=result.dropped
+            )
             return Outcome(UNKNOWN, reason)
         why = Counter(result.errors).most_common(1)
-        because = f"; {why[0][0]}" if why else ""
+        because = [why[0][0]] if why else []
         if not rtts and why and result.state == UNKNOWN:
-            return Outcome(UNKNOWN, f"not sent: {why[0][0]}")
+            return Outcome(UNKNOWN, sentence("not sent: {why}", why=why[0][0]))
         loss = 1 - len(rtts) / result.sent
         measures.update(loss_ratio=loss, duplicates=result.duplicates)
         if not rtts:
-            within = "" if why else f" within {seconds:.3g} s"
-            return Outcome(DOWN, f"{address} did not answer {result.sent} pings{within}{because}", None, measures)
+            words = sentence("{address} did not answer {sent} pings", address=address, sent=result.sent)
+            if not why:
+                words = sentence("{so} within {seconds:n} s", so=words, seconds=f"{seconds:.3g}")
+            return Outcome(DOWN, joined([words, *because]), None, measures)
         mean = sum(rtts) / len(rtts)
         measures.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
         if len(rtts) > 1:
@@ -117,5 +127,8 @@ class Icmp(Probe, frozen=True, kw_only=True):
             measures["mos_score"] = mos(mean, measures["jitter_seconds"], loss)
         if loss > self.max_loss:
             lost = result.sent - len(rtts)
-            return Outcome(DOWN, f"{address} left {lost} of {result.sent} pings unanswered{because}", mean, measures)
+            words = sentence(
+                "{address} left {lost} of {sent} pings unanswered", address=address, lost=lost, sent=result.sent
+            )
+            return Outcome(DOWN, joined([words, *because]), mean, measures)
         return Outcome(UP, "", mean, measures)

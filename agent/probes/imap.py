@@ -12,6 +12,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import BUSY, CALL
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -82,7 +83,7 @@ class Imap(Probe, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self.mail_server().validate()
         if not is_single_line(self.mailbox):
-            raise ValueError("mailbox has a line break or another control character")
+            raise ValueError(sentence("mailbox has a line break or another control character"))
 
     def mail_server(self) -> MailServer:
         return MailServer(
@@ -102,7 +103,8 @@ class Imap(Probe, frozen=True, kw_only=True):
 
     async def run(self, context: ProbeContext) -> Outcome:
         session = Session(self.mail_server(), context, time.monotonic() + context.timeout)
-        latency, measures = None, {}
+        state, latency, measures = UP, None, {}
+        reason: Why = ""
         try:
             login = (
                 Login.from_credential(self.credential, context.credential(self.credential), self.host)
@@ -119,11 +121,15 @@ class Imap(Probe, frozen=True, kw_only=True):
                 latency = time.monotonic() - session.connect_started
                 await session.logout()
             warning = expiry_warning(session.expiries, self.warn_days)
-            state, reason = (DEGRADED, warning) if warning else (UP, "")
+            if warning:
+                state, reason = DEGRADED, warning
         except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:
-            state, reason = DOWN, f"{session.waiting} within {context.timeout:g} s"
+            state, reason = (
+                DOWN,
+                sentence("{waiting} within {timeout:n} s", waiting=session.waiting, timeout=context.timeout),
+            )
         finally:
             session.close()
         return Outcome(state, reason, latency, {**measures, **session.measures()})

@@ -13,6 +13,7 @@ from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, un
 from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import Schedule, ensure_possible, schedule_of, seconds_of
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import sentence
 
 DURATION_FORM = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 
@@ -127,7 +128,7 @@ class Job(Probe, frozen=True, kw_only=True):
         rule = self.rule()
         ensure_possible(rule.schedule)
         if rule.rpo == 0:
-            raise ValueError("rpo has to be more than 0")
+            raise ValueError(sentence("rpo has to be more than 0"))
 
     def schedule(self) -> Schedule:
         """Raises ValueError in words."""
@@ -140,7 +141,7 @@ class Job(Probe, frozen=True, kw_only=True):
 
     async def run(self, context: ProbeContext) -> Outcome:
         if context.storage is None:
-            return unknown("no pings are kept here, or not for this user")
+            return unknown(sentence("no pings are kept here, or not for this user"))
         return self.evaluate(JobStore(context.storage, context.client(ClockClient, ClockClient).clock))
 
     def evaluate(self, book: JobStore) -> Outcome:
@@ -148,7 +149,7 @@ class Job(Probe, frozen=True, kw_only=True):
         try:
             record, listening = book.record(self.job), book.listening()
         except OSError as error:
-            return unknown(f"the records of pings cannot be read: {error.strerror}")
+            return unknown(sentence("the records of pings cannot be read: {error}", error=error.strerror))
         if record is None:
-            return unknown(f"this agent has not waited for pings of {self.job} yet")
+            return unknown(sentence("this agent has not waited for pings of {job} yet", job=self.job))
         return job_outcome(self.rule(), record, listening, book.now())

@@ -20,6 +20,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import CALL
 from agent.probe import Limits, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 LARGEST: Final = 20  # prefix length: 4,094 hosts
@@ -102,7 +103,9 @@ class Lan(Probe, frozen=True, kw_only=True):
             try:
                 IPv4Address(address)
             except ValueError:
-                raise ValueError(f"leave_out: {address!r} is not an IPv4 address") from None
+                raise ValueError(
+                    sentence("leave_out: {address} is not an IPv4 address", address=repr(address))
+                ) from None
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         network = network_of(self.network)
@@ -134,8 +137,15 @@ class Lan(Probe, frozen=True, kw_only=True):
             measures["hosts_new"] = new
         if host_count:
             return Outcome(UP, "", None, measures)
-        others = " but those not to be counted" if sweep.present else ""
-        return Outcome(DOWN, f"nobody on {network} answered{others}: none of {self.register} PCs", None, measures)
+        nobody = sentence("nobody on {network} answered", network=network)
+        if sweep.present:
+            nobody = sentence("{so} but those not to be counted", so=nobody)
+        return Outcome(
+            DOWN,
+            sentence("{nobody}: none of {register} PCs", nobody=nobody, register=self.register),
+            None,
+            measures,
+        )
 
 
 def network_of(text: str) -> IPv4Network:
@@ -143,26 +153,47 @@ def network_of(text: str) -> IPv4Network:
     try:
         interface = ipaddress.IPv4Interface(text)
     except ValueError:
-        raise ValueError(f"network: {text!r} is not an IPv4 network such as 192.168.1.0/24") from None
+        raise ValueError(
+            sentence("network: {text} is not an IPv4 network such as 192.168.1.0/24", text=repr(text))
+        ) from None
     network = interface.network
     if "/" not in text or interface.ip != network.network_address:
-        raise ValueError(f"network: {text!r} is a host's address; its network would be written {network}")
+        raise ValueError(
+            sentence(
+                "network: {text} is a host's address; its network would be written {network}",
+                text=repr(text),
+                network=network,
+            )
+        )
     if network.prefixlen < LARGEST:
-        size = f"a /{network.prefixlen}, {network.num_addresses:,} addresses"
-        raise ValueError(f"network: {network} is {size}; the largest that is swept is a /{LARGEST}")
+        size = sentence(
+            "a /{prefixlen}, {num_addresses:n} addresses",
+            prefixlen=network.prefixlen,
+            num_addresses=f"{network.num_addresses:,}",
+        )
+        raise ValueError(
+            sentence(
+                "network: {network} is {size}; the largest that is swept is a /{largest}",
+                network=network,
+                size=size,
+                largest=LARGEST,
+            )
+        )
     return network
 
 
-def why_outside(network: IPv4Network, limits: Limits) -> str:
+def why_outside(network: IPv4Network, limits: Limits) -> Why:
     """Why this network may not be swept, or "". Without limits of its own an agent sweeps no public addresses."""
     if not limits.networks:
         if network.is_private:
             return ""
-        return f"{network} is public address space, and this agent's own limits do not name it"
+        return sentence(
+            "{network} is public address space, and this agent's own limits do not name it", network=network
+        )
     allowed = ipaddress.collapse_addresses(each for each in limits.networks if isinstance(each, IPv4Network))
     if any(network.subnet_of(each) for each in allowed):
         return ""
-    return f"{network} is not within the networks this agent may probe"
+    return sentence("{network} is not within the networks this agent may probe", network=network)
 
 
 class _Sweep:
@@ -197,9 +228,13 @@ class _Sweep:
             for task in waiting:
                 task.cancel()
         if len(self._send_errors) == len(self._addresses) and not self.present:
-            raise ProbeFailed(f"no ping could be sent: {Counter(self._send_errors).most_common(1)[0][0]}", UNKNOWN)
+            raise ProbeFailed(
+                sentence("no ping could be sent: {it}", it=Counter(self._send_errors).most_common(1)[0][0]), UNKNOWN
+            )
         if self._lost and not self._on_link:
-            raise ProbeFailed(f"this machine threw away {self._lost} packets unread, maybe replies", UNKNOWN)
+            raise ProbeFailed(
+                sentence("this machine threw away {lost} packets unread, maybe replies", lost=self._lost), UNKNOWN
+            )
         self.seconds = time.monotonic() - self._started
 
     @property
@@ -218,8 +253,14 @@ class _Sweep:
         needed = len(self._addresses) / self._probe.rate * SLACK + self._reply_wait
         if needed > self._time:
             raise ProbeFailed(
-                f"a sweep of {len(self._addresses)} addresses at {self._probe.rate:g} a second takes"
-                f" {needed + _MARGIN:.1f} s; this check's timeout is {self._time + _MARGIN:g} s",
+                sentence(
+                    "a sweep of {addresses} addresses at {rate:n} a second takes {needed:n} s; this "
+                    "check's timeout is {time:n} s",
+                    addresses=len(self._addresses),
+                    rate=self._probe.rate,
+                    needed=f"{needed + _MARGIN:.1f}",
+                    time=self._time + _MARGIN,
+                ),
                 UNKNOWN,
             )
 
@@ -234,7 +275,10 @@ class _Sweep:
             due = max(due, now - pause) + pause
             if time.monotonic() - self._started > self._time - PATIENCE:
                 left = len(self._addresses) - number
-                raise ProbeFailed(f"this machine is too busy: {left} addresses were left when the time was up", UNKNOWN)
+                raise ProbeFailed(
+                    sentence("this machine is too busy: {left} addresses were left when the time was up", left=left),
+                    UNKNOWN,
+                )
             task = asyncio.create_task(self._ping(address))
             waiting.add(task)
             task.add_done_callback(waiting.discard)

@@ -14,6 +14,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import CALL
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _REMOVAL_SHARE: Final = 0.1  # of the look's time, kept for removing the mail that came
@@ -89,9 +90,9 @@ class Mail(Probe, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, address in (("recipient", self.recipient), ("sender", self.sender or self.recipient)):
             if not is_address(address):
-                raise ValueError(f"{name} is not a mail address of plain letters (name@domain)")
+                raise ValueError(sentence("{name} is not a mail address of plain letters (name@domain)", name=name))
         if not is_single_line(self.mailbox):
-            raise ValueError("mailbox has a line break or another control character")
+            raise ValueError(sentence("mailbox has a line break or another control character"))
         for server in self.mail_servers():
             server.validate()
 
@@ -148,10 +149,20 @@ class _RoundTrip:
             async with asyncio.timeout(self.context.timeout):
                 state, reason = await self._make_trip()
         except ProbeFailed as failure:
-            state, reason = self._after_arrival(failure.state, f"{self.session.protocol}: {failure.reason}")
+            state, reason = self._after_arrival(
+                failure.state,
+                sentence("{protocol}: {reason}", protocol=self.session.protocol, reason=failure.reason),
+            )
         except TimeoutError:
-            words = f"{self.session.protocol} with {self.session.who}: {self.session.waiting}"
-            state, reason = self._after_arrival(DOWN, f"{words} within {self.context.timeout:g} s")
+            words = sentence(
+                "{protocol} with {who}: {waiting}",
+                protocol=self.session.protocol,
+                who=self.session.who,
+                waiting=self.session.waiting,
+            )
+            state, reason = self._after_arrival(
+                DOWN, sentence("{words} within {timeout:n} s", words=words, timeout=self.context.timeout)
+            )
         finally:
             self.smtp.close()
             self.imap.close()
@@ -161,13 +172,13 @@ class _RoundTrip:
                 self.measures[name] = session.expiries[0]
         return Outcome(state, reason, self.measures.get("transit_seconds"), self.measures)
 
-    def _after_arrival(self, state: int, reason: str) -> tuple[int, str]:
+    def _after_arrival(self, state: int, reason: Why) -> tuple[int, Why]:
         """Trouble after the mail has come is no longer the mail's."""
         if "transit_seconds" in self.measures:
-            return DEGRADED, f"the mail came, but was not deleted: {reason}"
+            return DEGRADED, sentence("the mail came, but was not deleted: {reason}", reason=reason)
         return state, reason
 
-    async def _make_trip(self) -> tuple[int, str]:
+    async def _make_trip(self) -> tuple[int, Why]:
         following = await self._open_mailbox()
         taken_over, words = await self._send()
         self.session = self.imap
@@ -175,14 +186,19 @@ class _RoundTrip:
         uids = await self.trip.wait_for_arrival(self.imap, following, until)
         waited = time.monotonic() - taken_over
         if not uids:
-            return DOWN, f"{self.smtp.who} took the mail ({words}), but it was not in the mailbox {waited:.3g} s later"
+            return DOWN, sentence(
+                "{who} took the mail ({words}), but it was not in the mailbox {waited:n} s later",
+                who=self.smtp.who,
+                words=words,
+                waited=f"{waited:.3g}",
+            )
         self.measures["transit_seconds"] = waited
         if not await self.imap.remove(uids):
-            return DEGRADED, "the mail came, but cannot be deleted without others' mails"
+            return DEGRADED, sentence("the mail came, but cannot be deleted without others' mails")
         await self.imap.logout()
         for session in (self.smtp, self.imap):
             if warning := expiry_warning(session.expiries, self.probe.warn_days):
-                return DEGRADED, f"{session.protocol}: {warning}"
+                return DEGRADED, sentence("{protocol}: {warning}", protocol=session.protocol, warning=warning)
         return UP, ""
 
     async def _open_mailbox(self) -> int | None:

@@ -26,6 +26,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import CALL, MACHINE_ON
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -110,7 +111,12 @@ class Ntp(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
-            late = f"{self.server} port {self.port} did not answer within {context.timeout:g} s"
+            late = sentence(
+                "{server} port {port} did not answer within {timeout:n} s",
+                server=self.server,
+                port=self.port,
+                timeout=context.timeout,
+            )
             return Outcome(DOWN, late, None, measures)
         state, reason = self._evaluate(datagram, endpoint(addresses[0], self.port), measures)
         return Outcome(state, reason, datagram.seconds, measures)
@@ -129,22 +135,32 @@ class Ntp(Probe, frozen=True, kw_only=True):
             measures["ignored_replies"] = ignored + datagram.ignored
             return datagram
         measures["ignored_replies"] = ignored
-        others = f"; {ignored} packets came that do not answer this question" if ignored else ""
         who = endpoint(address, self.port)
-        raise ProbeFailed(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}")
+        words = sentence(
+            "{who} did not answer {tries} questions within {seconds:n} s",
+            who=who,
+            tries=self.tries,
+            seconds=f"{seconds:.3g}",
+        )
+        if ignored:
+            others = sentence("{ignored} packets came that do not answer this question", ignored=ignored)
+            words = joined([words, others])
+        raise ProbeFailed(words)
 
-    def _evaluate(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, str]:
+    def _evaluate(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, Why]:
         """State and reason; fills in what the answer measures."""
         reply = datagram.message
         if reply.kiss:
-            words = KISS_CODES.get(reply.kiss, "a code that is not in the standard")
+            words = KISS_CODES.get(reply.kiss, sentence("a code that is not in the standard"))
             state = UNKNOWN if reply.kiss == _TOO_OFTEN else DOWN
-            return state, f"{who} does not tell the time: {reply.kiss} ({words})"
+            return state, sentence(
+                "{who} does not tell the time: {kiss} ({words})", who=who, kiss=reply.kiss, words=words
+            )
         measures["leap_indicator"] = reply.leap
         if reply.leap == UNSYNCHRONISED or not 1 <= reply.stratum <= MAX_STRATUM or not reply.sent:
-            return DOWN, f"{who} answers, but is not synchronised itself"
+            return DOWN, sentence("{who} answers, but is not synchronised itself", who=who)
         if reply.sent < reply.received:
-            return DOWN, f"{who} answers with times that contradict each other"
+            return DOWN, sentence("{who} answers with times that contradict each other", who=who)
         wall_ns = datagram.sent + _wall_minus_monotonic()
         offset, delay = offset_and_delay(reply, wall_ns, datagram.seconds, CLOCK_FLOOR)
         measures.update(
@@ -156,19 +172,30 @@ class Ntp(Probe, frozen=True, kw_only=True):
         )
         return self._check_limits(reply, offset, who)
 
-    def _check_limits(self, reply: NtpReply, offset: float, who: str) -> tuple[int, str]:
+    def _check_limits(self, reply: NtpReply, offset: float, who: str) -> tuple[int, Why]:
         distance = reply.root_delay / 2 + reply.root_dispersion
         faults = []
         if abs(offset) > self.max_offset:
-            direction = "ahead of" if offset > 0 else "behind"
+            difference = duration_text(abs(offset))
             faults.append(
-                f"its clock is {duration_text(abs(offset))} {direction} this machine's (one of the two is wrong)"
+                sentence(
+                    "its clock is {offset} this machine's (one of the two is wrong)",
+                    offset=sentence("{offset:d} ahead of", offset=difference)
+                    if offset > 0
+                    else sentence("{offset:d} behind", offset=difference),
+                )
             )
         if distance > self.max_distance:
-            faults.append(f"it is itself unsure of the time by {duration_text(distance)}")
+            faults.append(sentence("it is itself unsure of the time by {distance:d}", distance=duration_text(distance)))
         if reply.stratum > self.max_stratum:
-            faults.append(f"it is of stratum {reply.stratum}, more than {self.max_stratum}")
-        return (DEGRADED, f"{who}: {'; '.join(faults)}") if faults else (UP, "")
+            faults.append(
+                sentence(
+                    "it is of stratum {stratum}, more than {max_stratum}",
+                    stratum=reply.stratum,
+                    max_stratum=self.max_stratum,
+                )
+            )
+        return (DEGRADED, sentence("{who}: {faults}", who=who, faults=joined(faults))) if faults else (UP, "")
 
 
 def _wall_minus_monotonic() -> int:

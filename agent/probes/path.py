@@ -18,6 +18,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import LINE_BUSY, LINE_CABLE, LINE_CALL
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FEWEST: Final = 10  # packets that say anything of a path
@@ -92,7 +93,7 @@ class Path(Probe, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.dscp and not self.port:
-            raise ValueError("dscp is for UDP packets: it needs the port of an echo server")
+            raise ValueError(sentence("dscp is for UDP packets: it needs the port of an echo server"))
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or None),)
@@ -111,14 +112,26 @@ class Path(Probe, frozen=True, kw_only=True):
             remaining = context.timeout - resolved - _MARGIN
             count = min(self.count, int(remaining * _SHARE / self.spacing) + 1)
             if count < FEWEST:
-                return Outcome(UNKNOWN, f"the timeout is too short for {FEWEST} packets {self.spacing:g} s apart")
+                return Outcome(
+                    UNKNOWN,
+                    sentence(
+                        "the timeout is too short for {fewest} packets {spacing:n} s apart",
+                        fewest=FEWEST,
+                        spacing=self.spacing,
+                    ),
+                )
             result = await self._send_burst(
                 context, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE_AFTER)
             )
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
-            return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
+            return Outcome(
+                DOWN,
+                sentence(
+                    "the name {host} was not resolved within {timeout:n} s", host=self.host, timeout=context.timeout
+                ),
+            )
         return self._outcome(addresses[0], result, measures)
 
     async def _send_burst(self, context: ProbeContext, address: Address, count: int, seconds: float) -> PingResult:
@@ -130,15 +143,21 @@ class Path(Probe, frozen=True, kw_only=True):
     def _outcome(self, address: Address, result: PingResult, measures: dict[str, float]) -> Outcome:
         rtts, lost = result.rtts, result.sent - len(result.rtts)
         if lost and result.dropped:
-            return Outcome(UNKNOWN, f"this machine threw away {result.dropped} packets unread, maybe the missing ones")
+            return Outcome(
+                UNKNOWN,
+                sentence(
+                    "this machine threw away {dropped} packets unread, maybe the missing ones", dropped=result.dropped
+                ),
+            )
         why = Counter(result.errors).most_common(1)
-        because = f"; {why[0][0]}" if why else ""
+        because = [why[0][0]] if why else []
         if why and result.state == UNKNOWN:
-            return Outcome(UNKNOWN, f"not all were sent: {why[0][0]}")
+            return Outcome(UNKNOWN, sentence("not all were sent: {why}", why=why[0][0]))
         loss = lost / result.sent
         measures.update(packets=result.sent, loss_ratio=loss)
         if not rtts:
-            return Outcome(DOWN, f"{address} sent none of {result.sent} packets back{because}", None, measures)
+            words = sentence("{address} sent none of {sent} packets back", address=address, sent=result.sent)
+            return Outcome(DOWN, joined([words, *because]), None, measures)
         mean = sum(rtts) / len(rtts)
         measures.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
         if len(rtts) > 1:
@@ -147,20 +166,46 @@ class Path(Probe, frozen=True, kw_only=True):
             measures.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_from_rating(rated))
         unfit = self._unfit(lost, measures)
         if unfit:
-            return Outcome(DEGRADED, f"not fit for a video conference: {', '.join(unfit)}{because}", mean, measures)
+            words = sentence("not fit for a video conference: {unfit}", unfit=joined(unfit, ", "))
+            return Outcome(DEGRADED, joined([words, *because]), mean, measures)
         return Outcome(UP, "", mean, measures)
 
     def _unfit(self, lost: int, measures: dict[str, float]) -> list[str]:
         """What is past its mark. Without two replies there is no jitter, and nothing is fit at such a loss."""
-        faults = []
+        faults: list[str] = []
         if measures["loss_ratio"] > self.max_loss:
-            faults.append(f"{lost} of {measures['packets']:.0f} packets lost (fit: {self.max_loss:.3g} of all)")
+            faults.append(
+                sentence(
+                    "{lost} of {packets:n} packets lost (fit: {max_loss:n} of all)",
+                    lost=lost,
+                    packets=f"{measures['packets']:.0f}",
+                    max_loss=f"{self.max_loss:.3g}",
+                )
+            )
         shaking = measures.get("jitter_seconds", 0.0)
         if shaking > self.max_jitter:
-            faults.append(f"jitter {shaking * 1000:.3g} ms (fit: {self.max_jitter * 1000:.3g} ms)")
+            faults.append(
+                sentence(
+                    "jitter {shaking:n} ms (fit: {max_jitter:n} ms)",
+                    shaking=f"{shaking * 1000:.3g}",
+                    max_jitter=f"{self.max_jitter * 1000:.3g}",
+                )
+            )
         if measures["rtt_avg_seconds"] > self.max_rtt:
-            faults.append(f"round trip {measures['rtt_avg_seconds'] * 1000:.3g} ms (fit: {self.max_rtt * 1000:.3g} ms)")
+            faults.append(
+                sentence(
+                    "round trip {rtt_avg_seconds:n} ms (fit: {max_rtt:n} ms)",
+                    rtt_avg_seconds=f"{measures['rtt_avg_seconds'] * 1000:.3g}",
+                    max_rtt=f"{self.max_rtt * 1000:.3g}",
+                )
+            )
         quality = measures.get("mos_score", 1.0)
         if quality < self.min_mos and not faults:
-            faults.append(f"estimated quality {quality:.2f} (fit: {self.min_mos:.3g})")
+            faults.append(
+                sentence(
+                    "estimated quality {quality:n} (fit: {min_mos:n})",
+                    quality=f"{quality:.2f}",
+                    min_mos=f"{self.min_mos:.3g}",
+                )
+            )
         return faults

@@ -12,6 +12,7 @@ from agent.failure import ProbeFailed
 from agent.first_steps import BUSY, CALL, CHANGED
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -102,7 +103,8 @@ class Smtp(Probe, frozen=True, kw_only=True):
     async def run(self, context: ProbeContext) -> Outcome:
         session = Session(self.mail_server(), context, time.monotonic() + context.timeout)
         session.helo = self.helo
-        latency = None
+        state, latency = UP, None
+        reason: Why = ""
         try:
             login = (
                 Login.from_credential(self.credential, context.credential(self.credential), self.host)
@@ -116,11 +118,15 @@ class Smtp(Probe, frozen=True, kw_only=True):
                 latency = time.monotonic() - session.connect_started
                 await session.quit()
             warning = expiry_warning(session.expiries, self.warn_days)
-            state, reason = (DEGRADED, warning) if warning else (UP, "")
+            if warning:
+                state, reason = DEGRADED, warning
         except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:
-            state, reason = DOWN, f"{session.waiting} within {context.timeout:g} s"
+            state, reason = (
+                DOWN,
+                sentence("{waiting} within {timeout:n} s", waiting=session.waiting, timeout=context.timeout),
+            )
         finally:
             session.close()
         return Outcome(state, reason, latency, session.measures())

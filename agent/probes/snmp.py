@@ -30,6 +30,7 @@ from agent.failure import ProbeFailed, printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.base.types import Secret
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Reason, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.02  # seconds before the look's end, so that the more exact reason comes first
@@ -116,13 +117,13 @@ class Snmp(Probe, frozen=True, kw_only=True):
         if self.oid:
             encode_oid(self.oid)
         if self.version == "3" and not self.credential:
-            raise ValueError("version 3 needs a credential, with a user")
+            raise ValueError(sentence("version 3 needs a credential, with a user"))
         if self.interface and self.interfaces:
-            raise ValueError("give interface (one, in detail) or interfaces, not both")
+            raise ValueError(sentence("give interface (one, in detail) or interfaces, not both"))
         if self.storages and not self.resources:
-            raise ValueError("storages are looked at with resources: true")
+            raise ValueError(sentence("storages are looked at with resources: true"))
         if not math.isfinite(self.scale) or self.scale == 0:
-            raise ValueError("scale must be a number other than 0")
+            raise ValueError(sentence("scale must be a number other than 0"))
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
@@ -168,12 +169,14 @@ class Snmp(Probe, frozen=True, kw_only=True):
 
     def _value(self, raw: Value | None, findings: "_Findings") -> None:
         if raw is None:
-            findings.add_problem(DOWN, f"{self.host} has no object {self.oid}")
+            findings.add_problem(DOWN, sentence("{host} has no object {oid}", host=self.host, oid=self.oid))
             return
         number = _parse_number(raw)
         if number is None:
             shown = printable(raw if isinstance(raw, bytes) else str(raw))
-            findings.add_problem(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
+            findings.add_problem(
+                DOWN, sentence("{host} has no number at {oid}, but {shown}", host=self.host, oid=self.oid, shown=shown)
+            )
             return
         findings.add_measures(value=number * self.scale)
 
@@ -192,7 +195,10 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
             means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
-            findings.add_problem(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
+            findings.add_problem(
+                means.get(failure.state, failure.state),
+                sentence("{host}: {reason}", host=self.host, reason=failure.reason),
+            )
             return
         findings.add_measures(
             interfaces_up=len(traffic.up),
@@ -206,12 +212,29 @@ class Snmp(Probe, frozen=True, kw_only=True):
         )
         if traffic.down:
             state = DOWN if self.interface else DEGRADED
-            findings.add_problem(state, f"{self.host}: {_count(traffic.down)} down: {short_list(traffic.down)}")
+            findings.add_problem(
+                state,
+                sentence(
+                    "{host}: {down} down: {down2}",
+                    host=self.host,
+                    down=_count(traffic.down),
+                    down2=short_list(traffic.down),
+                ),
+            )
         if traffic.missing:
-            findings.add_problem(DEGRADED, f"{self.host}: no interface fits {short_list(traffic.missing)}")
+            findings.add_problem(
+                DEGRADED,
+                sentence("{host}: no interface fits {missing}", host=self.host, missing=short_list(traffic.missing)),
+            )
         if traffic.off and self.interface:
             findings.add_problem(
-                DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {short_list(traffic.off)}"
+                DOWN,
+                sentence(
+                    "{host}: {off} switched off by an administrator: {off2}",
+                    host=self.host,
+                    off=_count(traffic.off),
+                    off2=short_list(traffic.off),
+                ),
             )
 
     async def _resources(self, session: SnmpSession, findings: "_Findings") -> None:
@@ -220,7 +243,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except SnmpNoResponse:
             raise
         except ProbeFailed as failure:
-            findings.add_problem(failure.state, f"{self.host}: {failure.reason}")
+            findings.add_problem(failure.state, sentence("{host}: {reason}", host=self.host, reason=failure.reason))
             return
         findings.add_measures(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
 
@@ -230,7 +253,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except SnmpNoResponse:
             raise
         except ProbeFailed as failure:
-            findings.add_problem(failure.state, f"{self.host}: {failure.reason}")
+            findings.add_problem(failure.state, sentence("{host}: {reason}", host=self.host, reason=failure.reason))
             return
         findings.add_measures(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
 
@@ -261,7 +284,7 @@ class _Findings:
         self.add_measures(ignored_replies=session.ignored)
         states = {state for state, _ in self._problems} | {UP}
         worst = next(state for state in _WORST_FIRST if state in states)
-        return Outcome(worst, "; ".join(reason for _, reason in self._problems), session.latency, self._measures)
+        return Outcome(worst, joined(reason for _, reason in self._problems), session.latency, self._measures)
 
 
 def _parse_number(raw: Value) -> float | None:
@@ -272,5 +295,5 @@ def _parse_number(raw: Value) -> float | None:
     return float(written) if len(written) <= 32 and _DECIMAL.fullmatch(written) else None
 
 
-def _count(names: list[str]) -> str:
-    return "1 interface is" if len(names) == 1 else f"{len(names)} interfaces are"
+def _count(names: list[str]) -> Reason:
+    return sentence("1 interface is") if len(names) == 1 else sentence("{names} interfaces are", names=len(names))

@@ -12,6 +12,7 @@ from agent.failure import ProbeFailed, printable
 from agent.first_steps import BUSY, CALL, MACHINE_ON
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Reason, sentence
 from inventory.protocol.states import DOWN, UP
 
 MOST_READ: Final = 64 * 1024  # bytes of what a service says that are searched
@@ -95,21 +96,40 @@ class Tcp(Probe, frozen=True, kw_only=True):
         received = b""
         while expected not in received:
             if len(received) >= MOST_READ:
-                raise ProbeFailed(f"{stream.who} did not say {printable(self.expect)} within {MOST_READ // 1024} KiB")
+                raise ProbeFailed(
+                    sentence(
+                        "{who} did not say {expect} within {most_read} KiB",
+                        who=stream.who,
+                        expect=printable(self.expect),
+                        most_read=MOST_READ // 1024,
+                    )
+                )
             more = await stream.receive(MOST_READ - len(received))
             if not more:
-                heard = printable(received) if received else "nothing"
+                heard = printable(received) if received else sentence("nothing")
                 raise ProbeFailed(
-                    f"{stream.who} closed the connection; expected {printable(self.expect)}, heard {heard}"
+                    sentence(
+                        "{who} closed the connection; expected {expect}, heard {heard}",
+                        who=stream.who,
+                        expect=printable(self.expect),
+                        heard=heard,
+                    )
                 )
             received += more
         if expected:
             measures["banner_seconds"] = time.monotonic() - started
 
-    def _timeout_text(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> str:
+    def _timeout_text(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> Reason:
         """Where the time went."""
         if not addresses:
-            return f"the name {self.host} was not resolved within {timeout:g} s"
+            return sentence("the name {host} was not resolved within {timeout:n} s", host=self.host, timeout=timeout)
         if stream is not None:
-            return f"{stream.who} took the connection but did not say {printable(self.expect)} within {timeout:g} s"
-        return f"{self.host} port {self.port} did not answer within {timeout:g} s"
+            return sentence(
+                "{who} took the connection but did not say {expect} within {timeout:n} s",
+                who=stream.who,
+                expect=printable(self.expect),
+                timeout=timeout,
+            )
+        return sentence(
+            "{host} port {port} did not answer within {timeout:n} s", host=self.host, port=self.port, timeout=timeout
+        )

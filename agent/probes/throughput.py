@@ -18,6 +18,7 @@ from agent.failure import ProbeFailed, printable
 from agent.first_steps import LINE_BUSY, LINE_CABLE, LINE_CALL
 from agent.probe import Hub, Limits, Measure, Outcome, Probe, ProbeContext, skipped
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import MAX_THROUGHPUT
 
@@ -111,7 +112,9 @@ class Throughput(Probe, frozen=True, kw_only=True):
         for url in self._urls():
             parse_url(url)
         if self.url == HUB and (self.upload_url or self.authority or not self.verify):
-            raise ValueError("upload_url, verify and authority are not for url: hub, where the agent knows them")
+            raise ValueError(
+                sentence("upload_url, verify and authority are not for url: hub, where the agent knows them")
+            )
         parse_hours(self.hours)
 
     def _urls(self) -> tuple[str, ...]:
@@ -126,11 +129,13 @@ class Throughput(Probe, frozen=True, kw_only=True):
     async def run(self, context: ProbeContext) -> Outcome:
         if self.url == HUB and context.hub is None:
             return Outcome(
-                UNKNOWN, "no hub to measure to: this machine is not enrolled, or its identity cannot be read"
+                UNKNOWN, sentence("no hub to measure to: this machine is not enrolled, or its identity cannot be read")
             )
         quota = context.client(RunQuota, RunQuota)
         if quota.clock_is_wrong:
-            return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
+            return Outcome(
+                UNKNOWN, sentence("this machine's clock is wrong: whether it may measure now cannot be told")
+            )
         quota.load_from(context.storage)
         if why := quota.why_not_due(self.url, self.per_day, parse_hours(self.hours), self.at_start):
             return skipped(why)
@@ -158,7 +163,7 @@ class _Run:
         self.latency: float | None = None
         self.end = time.monotonic() + context.timeout - _MARGIN
         self.run_recorded = False
-        self.doing = "connecting"
+        self.doing = sentence("connecting")
 
     async def run(self) -> Outcome:
         probe = self.probe
@@ -172,7 +177,9 @@ class _Run:
                 return skipped(failure.reason)
             return Outcome(failure.state, failure.reason, self.latency, self.measures)
         except TimeoutError:
-            reason = f"{self.doing} did not end within {self.context.timeout:g} s"
+            reason = sentence(
+                "{doing} did not end within {timeout:n} s", doing=self.doing, timeout=self.context.timeout
+            )
             return Outcome(DOWN, reason, self.latency, self.measures)
         return Outcome(UP, "", self.latency, self.measures)
 
@@ -180,7 +187,7 @@ class _Run:
         url = self._url(self.probe.url, f"{_PATH}?bytes={self.max_bytes}")
         stream = await self._open(url)
         try:
-            self.doing = "the answer's header"
+            self.doing = sentence("the answer's header")
             transfer = await download(stream, url, self.max_bytes, self._time_share(directions_left), self._on_head)
         except TransferRefused as refusal:
             raise await self._refused(stream, refusal) from None
@@ -192,7 +199,7 @@ class _Run:
         url = self._url(self.probe.upload_url or self.probe.url, _PATH)
         stream = await self._open(url)
         try:
-            self.doing = "the upload"
+            self.doing = sentence("the upload")
             expect_continue = self.hub is not None  # what it would not take need not cross the line
             transfer = await upload(
                 stream,
@@ -215,9 +222,13 @@ class _Run:
         try:
             url = parse_url(self.hub.url + path)
         except ValueError as error:
-            raise ProbeFailed(f"the plan gives no address of the collector: {error}", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("the plan gives no address of the collector: {error}", error=error), UNKNOWN
+            ) from None
         if not url.tls:
-            raise ProbeFailed("the plan gives no address of the collector: it does not begin with https://", UNKNOWN)
+            raise ProbeFailed(
+                sentence("the plan gives no address of the collector: it does not begin with https://"), UNKNOWN
+            )
         return url
 
     async def _refused(self, stream: TcpStream, refusal: TransferRefused) -> ProbeFailed:
@@ -229,9 +240,11 @@ class _Run:
         try:
             words = str(msgspec.json.decode(body.data, type=dict[str, object])["error"])
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
-            words = f"status {status}"
+            words = sentence("status {status}", status=status)
         kind = _HubBusy if status in (429, 503) else ProbeFailed
-        return kind(f"the collector refuses to be measured with: {printable(words, 150)}", UNKNOWN)
+        return kind(
+            sentence("the collector refuses to be measured with: {words}", words=printable(words, 150)), UNKNOWN
+        )
 
     def _add_measures(self, direction: str, size: int, seconds: float, rate: float) -> None:
         self.measures[f"{direction}_bytes"] = size
@@ -243,9 +256,17 @@ class _Run:
         self._record_run()
         ahead = clock_difference(head, time.time())
         if ahead:
-            words = f"{abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the server's"
-            raise ProbeFailed(f"this machine's clock is {words}: whether it may measure now cannot be told", UNKNOWN)
-        self.doing = "the download"
+            minutes = f"{abs(ahead) / 60:.0f}"
+            words = (
+                sentence("{ahead:n} minutes behind the server's", ahead=minutes)
+                if ahead > 0
+                else sentence("{ahead:n} minutes ahead of the server's", ahead=minutes)
+            )
+            raise ProbeFailed(
+                sentence("this machine's clock is {words}: whether it may measure now cannot be told", words=words),
+                UNKNOWN,
+            )
+        self.doing = sentence("the download")
 
     def _record_run(self) -> None:
         if not self.run_recorded:
@@ -257,22 +278,25 @@ class _Run:
         seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / directions_left)
         if seconds < _MIN_SECONDS:
             raise ProbeFailed(
-                f"no time is left to measure in: this check's timeout is {self.context.timeout:g} s", UNKNOWN
+                sentence(
+                    "no time is left to measure in: this check's timeout is {timeout:n} s", timeout=self.context.timeout
+                ),
+                UNKNOWN,
             )
         return seconds
 
     async def _open(self, url: Url) -> TcpStream:
         probe, context = self.probe, self.context
-        self.doing = f"finding the address of {url.host}"
+        self.doing = sentence("finding the address of {host}", host=url.host)
         addresses = await context.client(Resolver, Resolver).addresses(url.host, probe.family)
-        self.doing = "connecting"
+        self.doing = sentence("connecting")
         limits = context.limits if self.hub is None else Limits()  # the agent talks to its collector anyway
         stream, seconds = await connect(addresses, url.port, limits, max(self.end - time.monotonic(), 0.001))
         if self.latency is None:
             self.latency = seconds
         if not url.tls:
             return stream
-        self.doing = "the TLS handshake"
+        self.doing = sentence("the TLS handshake")
         try:
             await stream.start_tls(self._tls_context(), self.hub.server_name if self.hub else url.host)
         except ssl.SSLError as error:
@@ -293,4 +317,6 @@ class _Run:
         try:
             return self.hub.tls_context()
         except OSError as error:
-            raise ProbeFailed(f"this agent's certificate cannot be used: {error.strerror or error}", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("this agent's certificate cannot be used: {error}", error=error.strerror or error), UNKNOWN
+            ) from None

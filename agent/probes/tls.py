@@ -24,14 +24,15 @@ from agent.clients.tls.staple import StapleChecker, StapleQuestion
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 DAY: Final = 86_400
 _VERSIONS: Final = {"TLSv1": 10, "TLSv1.1": 11, "TLSv1.2": 12, "TLSv1.3": 13}
 _WAITED_FOR: Final = {
-    "resolve": "the name was not resolved",
-    "connect": "no connection was made",
-    "handshake": "the TLS handshake did not end",
+    "resolve": sentence("the name was not resolved"),
+    "connect": sentence("no connection was made"),
+    "handshake": sentence("the TLS handshake did not end"),
 }
 
 
@@ -134,10 +135,17 @@ class _Handshake:
             fault = await self._explain_refusal(error)
             return self._outcome(fault.state, fault.reason)
         except TimeoutError:
-            return self._outcome(DOWN, f"{_WAITED_FOR[self.phase]} within {self.context.timeout:g} s")
+            return self._outcome(
+                DOWN,
+                sentence(
+                    "{waited_for} within {timeout:n} s",
+                    waited_for=_WAITED_FOR[self.phase],
+                    timeout=self.context.timeout,
+                ),
+            )
         return self._outcome(*await self._evaluate(chain))
 
-    def _outcome(self, state: int, reason: str) -> Outcome:
+    def _outcome(self, state: int, reason: Why) -> Outcome:
         return Outcome(state, reason, self.latency, self.measures)
 
     def _seconds_left(self) -> float:
@@ -205,7 +213,7 @@ class _Handshake:
         context = self._tls_context(verify=True)
         return tls_chain.explain_refusal(error, chain, self.name, self.contexts, context, time.time())
 
-    async def _evaluate(self, chain: list[bytes]) -> tuple[int, str]:
+    async def _evaluate(self, chain: list[bytes]) -> tuple[int, Why]:
         """State and reason of a certificate that OpenSSL took (or was not to judge)."""
         now = time.time()
         if now < CLOCK_FLOOR:
@@ -221,9 +229,11 @@ class _Handshake:
         if left < self.probe.warn_days:
             leaf_expires = self.measures["certificate_expiry_timestamp_seconds"]
             whose = (
-                "the certificate" if (leaf_expires - now) / DAY < self.probe.warn_days else "a certificate in the chain"
+                sentence("the certificate")
+                if (leaf_expires - now) / DAY < self.probe.warn_days
+                else sentence("a certificate in the chain")
             )
-            return DEGRADED, f"{whose} expires in {max(left, 0):.1f} days"
+            return DEGRADED, sentence("{whose} expires in {left:n} days", whose=whose, left=f"{max(left, 0):.1f}")
         return UP, ""
 
     async def _check_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from agent.probe import Outcome, Probe, ProbeContext, unknown
 from inventory.base.clock import Clock
+from inventory.protocol.reasons import sentence
 
 log = logging.getLogger("agent.look")
 
@@ -43,15 +44,17 @@ class ProbeRunner:
             if not task.done():
                 self._left_behind = task
                 log.error("check %s: its probe does not end; it is not looked at again until it does", name)
-            return unknown(f"the look did not end within {context.timeout:g} s and was stopped")
+            return unknown(
+                sentence("the look did not end within {timeout:n} s and was stopped", timeout=context.timeout)
+            )
         outcome = self._outcome(name, task)
         if self._clock.boot_ms() - begun > (context.timeout + GRACE + FAREWELL) * 1000 + ASLEEP_MS:
-            return unknown("this machine was asleep or stalled during the look")
+            return unknown(sentence("this machine was asleep or stalled during the look"))
         return outcome
 
     def _outcome(self, name: str, task: "asyncio.Task[Outcome]") -> Outcome:
         if task.cancelled():
-            return unknown("the probe gave up by itself, a fault in it")
+            return unknown(sentence("the probe gave up by itself, a fault in it"))
         error = task.exception()
         if error is None:
             outcome = task.result()
@@ -62,7 +65,7 @@ class ProbeRunner:
         if error_text != self._last_bug:  # a bug that stays is not told again
             log.error("check %s: its probe failed, a fault in it: %s", name, error_text, exc_info=error)
             self._last_bug = error_text
-        return unknown(f"the probe failed: {error_text}")
+        return unknown(sentence("the probe failed: {error_text}", error_text=error_text))
 
 
 async def _run(probe: Probe, context: ProbeContext) -> Outcome:

@@ -16,12 +16,13 @@ from typing import Any, Final
 from agent.credentials import Credentials
 from agent.probe import Hub, Limits, Probe, ProbeContext
 from agent.runtime.run_once import ProbeRunner
-from agent.runtime.thresholds import integers, microseconds, shorten, state_and_reason
+from agent.runtime.thresholds import integers, microseconds, state_and_reason
 from agent.runtime.ticks import Ticks
 from agent.spool import CheckResult
 from inventory.base.clock import Clock
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Plan, PlannedCheck
+from inventory.protocol.reasons import Why, bounded, sentence
 from inventory.protocol.wire import Present
 
 log = logging.getLogger("agent.schedule")
@@ -134,12 +135,12 @@ class Scheduler:
 
     def _build_probe(self, check: PlannedCheck) -> tuple[Probe | None, str]:
         if check.interval <= 0 or check.timeout <= 0:
-            return None, "its interval and timeout must be more than 0"
+            return None, sentence("its interval and timeout must be more than 0")
         try:
             probe = self._build(check.kind, check.params)
             why = outside_limits(probe, self._limits)
         except Exception as error:  # whatever a kind makes of parameters from elsewhere, the others go on
-            return None, f"this agent cannot make it: {error}"
+            return None, sentence("this agent cannot make it: {error}", error=error)
         return (None, why) if why else (probe, "")
 
     def _ended(self, ticker: "asyncio.Task[None]") -> None:
@@ -185,7 +186,10 @@ class Scheduler:
             values = integers(outcome.measures, scheduled.columns)
             latency = microseconds(outcome.latency)
         except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            state, reason = states.UNKNOWN, shorten(f"the probe answered what cannot be recorded: {error}")
+            state, reason = (
+                states.UNKNOWN,
+                bounded(sentence("the probe answered what cannot be recorded: {error}", error=error)),
+            )
             values, latency = tuple(None for _ in scheduled.columns), None
         before = scheduled.state
         changed = scheduled.record_state(state, started)
@@ -228,14 +232,14 @@ class Scheduler:
         self._clients.clear()
 
 
-def outside_limits(probe: Probe, limits: Limits) -> str:
+def outside_limits(probe: Probe, limits: Limits) -> Why:
     """Why this probe's targets are outside the agent's own limits, or "". Names are judged once resolved."""
     for host, port in probe.endpoints():
         try:
             address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
         except ValueError:
             if port is not None and limits.ports and port not in limits.ports:
-                return f"port {port} is not one this agent may probe"
+                return sentence("port {port} is not one this agent may probe", port=port)
             continue
         if why := limits.forbids(address, port):
             return why

@@ -25,6 +25,7 @@ from agent.uplink.plans import PlanStore, StoredPlan
 from inventory.base.clock import Clock
 from inventory.base.systemd import Notifier
 from inventory.protocol.plan import Plan
+from inventory.protocol.reasons import pack
 from inventory.protocol.wire import Ack, Present, Record
 
 log = logging.getLogger("agent.service")
@@ -119,7 +120,7 @@ class AgentService:
         for uid, why in self._scheduler.apply_plan(stored.plan):
             log.warning("check %s is refused: %s", names[uid], why)
             self._state.refused.append((names[uid], why))
-            self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": why}))
+            self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": pack(why)}))
         self._plans.prune(self._spool.referenced_plans(), stored.digest)
 
     async def _tick(self) -> None:

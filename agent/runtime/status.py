@@ -13,6 +13,7 @@ from agent.runtime.scheduler import ScheduledCheck
 from agent.uplink.push import CollectorContact
 from inventory.base import files
 from inventory.protocol import states
+from inventory.protocol.reasons import english
 
 FILE: Final = "status.json"
 
@@ -56,7 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(state_dir: Path, status: Status) -> None:
     """Raises OSError. Not synced: it is worth nothing after a power cut."""
-    files.replace(state_dir / FILE, msgspec.json.encode(status), durable=False)
+    files.replace(state_dir / FILE, msgspec.json.encode(status, enc_hook=english), durable=False)
 
 
 def read(state_dir: Path) -> Status | None:

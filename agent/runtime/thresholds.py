@@ -7,13 +7,13 @@ from typing import Final
 from agent.probe import Outcome
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Threshold
-from inventory.protocol.wire import MAX_REASON
+from inventory.protocol.reasons import Reason, Why, bounded, joined, sentence
 
 MAX_NUMBER: Final = 2**53  # past this a measure is a fault of the device, not a value
 MAX_LATENCY: Final = 86_400.0  # seconds
 
 
-def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple[int, str]:
+def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple[int, Why]:
     """The state after the thresholds, which can only make a look that worked worse; the reasons that made it so."""
     state, reasons = outcome.state, [outcome.reason] if outcome.reason else []
     if state in (states.UP, states.DEGRADED):
@@ -22,25 +22,20 @@ def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple
             if violation:
                 state = max(state, states.CODES[threshold.state])
                 reasons.append(violation)
-    return state, shorten("; ".join(reasons)) if state != states.UP else ""
+    return state, bounded(joined(reasons)) if state != states.UP else ""
 
 
-def _violation(threshold: Threshold, outcome: Outcome) -> str:
+def _violation(threshold: Threshold, outcome: Outcome) -> Why:
     """Why this threshold was passed, or ""; a measure that was not seen passes none."""
     value = outcome.latency if threshold.measure == "latency" else outcome.measures.get(threshold.measure)
     if value is None or math.isnan(value):
         return ""
+    measured = Reason(f"{threshold.measure} {{value:n}}", (f"{value:.4g}",))
     if threshold.above is not None and value > threshold.above:
-        return f"{threshold.measure} {value:.4g} is above {threshold.above:g}"
+        return sentence("{measure} is above {above:n}", measure=measured, above=threshold.above)
     if threshold.below is not None and value < threshold.below:
-        return f"{threshold.measure} {value:.4g} is below {threshold.below:g}"
+        return sentence("{measure} is below {below:n}", measure=measured, below=threshold.below)
     return ""
-
-
-def shorten(reason: str) -> str:
-    """One line of at most MAX_REASON characters."""
-    line = " ".join(reason.encode("utf-8", "replace").decode().split())  # half a character cannot be stored
-    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
 def microseconds(latency: float | None) -> int | None:

@@ -15,9 +15,11 @@ from zlib import crc32
 
 import msgspec
 
-from inventory.protocol.wire import MAX_REASON, Position, Record, Run
+from inventory.protocol.reasons import MAX_REASON, Phrase, to_wire
+from inventory.protocol.wire import Position, Record, Run
 
-MAGIC: Final = b"hdspool1"
+MAGIC: Final = b"hdspool2"
+READABLE: Final = (MAGIC, b"hdspool1")  # 1: a reason is plain text, never a phrase
 
 # Kinds: bytes that text and small integers seldom hold, so that a search for the next frame stops seldom.
 CONTEXT: Final = 0xE1
@@ -56,7 +58,7 @@ class StoredResult(msgspec.Struct, array_like=True, frozen=True):
     state: int
     latency: int | None = None
     values: tuple[int | None, ...] = ()
-    reason: str = ""
+    reason: str | Phrase = ""
 
 
 class Fold(msgspec.Struct, array_like=True, frozen=True):
@@ -126,10 +128,11 @@ def decode_fold(body: bytes) -> Fold:
 
 
 def result_frame(context: FrameContext, seq: int, item: CheckResult) -> SpoolFrame:
-    """Raises OverflowError when a number does not fit 64 bits, UnicodeEncodeError for half a surrogate pair."""
+    """Raises OverflowError when a number does not fit 64 bits."""
     fields: tuple[object, ...] = (item.check, item.at - context.base, item.state)
     if item.reason:
-        fields += (item.latency, item.values, item.reason[:MAX_REASON])
+        reason = to_wire(item.reason)
+        fields += (item.latency, item.values, reason[:MAX_REASON] if isinstance(reason, str) else reason)
     elif item.values:
         fields += (item.latency, item.values)
     elif item.latency is not None:

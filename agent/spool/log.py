@@ -142,7 +142,7 @@ class SegmentLog:
 
     def write(self, batch: list[SpoolFrame], life: int) -> "PendingWrite":
         """One write at the end of the log, not yet synced. OSError: nothing of it counts, try again later."""
-        if self._descriptor is None or self.segments[-1].size >= self.segment_bytes:
+        if self._descriptor is None or self.segments[-1].older or self.segments[-1].size >= self.segment_bytes:
             self._roll()
         segment = self.segments[-1]
         assert self._descriptor is not None
@@ -269,6 +269,7 @@ class SegmentLog:
         files.replace(self.ops, segment.path, data)
         segment.size = len(data)
         segment.version += 1
+        segment.older = False
         segment.ranges = []
         for frame in frames:
             segment.add_frames(frame.context, frame.seq, frame.last)

@@ -7,7 +7,7 @@ import msgspec
 
 from agent.spool import frames
 from agent.spool.files import FileOps, SpoolError, read_readable
-from agent.spool.frames import MAGIC, FrameContext, Heading, SpoolFrame, scan
+from agent.spool.frames import MAGIC, READABLE, FrameContext, Heading, SpoolFrame, scan
 
 
 class FrameRange(msgspec.Struct):
@@ -22,7 +22,7 @@ class SpoolSegment:
     """One file. ``size``: bytes that hold (synced) frames. ``version`` changes when the file is replaced.
 
     ``life``: ms the spool had lived when its last frames were written. ``head``: seq its first frame ought to have.
-    ``folds``: how often space was won from it.
+    ``folds``: how often space was won from it. ``older``: of an older format; it is read, and not written on.
     """
 
     def __init__(self, number: int, path: Path) -> None:
@@ -34,6 +34,7 @@ class SpoolSegment:
         self.head: int | None = None
         self.ranges: list[FrameRange] = []
         self.folds = 0
+        self.older = False
 
     def add_frames(self, context: FrameContext, first: int, last: int) -> None:
         """Frames were added at its end."""
@@ -86,7 +87,9 @@ def read_segment(ops: FileOps, number: int, path: Path) -> tuple[SpoolSegment, S
             last = item
             segment.add_frames(item.context, item.seq, item.last)
         segment.size = end
-    foreign = len(data) >= len(MAGIC) and data[: len(MAGIC)] != MAGIC and data.startswith(MAGIC[:-1])
+    begins = data[: len(MAGIC)]
+    segment.older = begins in READABLE and begins != MAGIC
+    foreign = len(data) >= len(MAGIC) and begins not in READABLE and data.startswith(MAGIC[:-1])
     if foreign and not segment.size:
         raise SpoolError(f"{path} was written by another version of haidang-agent; run that, or move the file away")
     return segment, last

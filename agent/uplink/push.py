@@ -17,10 +17,8 @@ from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
 from inventory.base.clock import Clock
 from inventory.protocol.wire import (
-    ACK_TYPE,
     MAX_BODY,
-    PUSH_TYPE,
-    VERSION,
+    VERSIONS,
     Ack,
     Batch,
     Echo,
@@ -29,8 +27,12 @@ from inventory.protocol.wire import (
     Push,
     Reading,
     WireError,
+    ack_type,
+    common_version,
     decode_ack,
     encode_push,
+    push_type,
+    version_of,
 )
 
 log = logging.getLogger("agent.push")
@@ -103,6 +105,7 @@ class Pusher:
         self._echo: Echo | None = None
         self._plans: list[bytes] = []
         self._size = MAX_RESULTS
+        self._version = VERSIONS[0]  # of the wire; what the collector takes is known from its first answer on
         self._stuck = 0
         self._wait = 0.0
 
@@ -171,12 +174,15 @@ class Pusher:
             if ack is not None and batch is not None:
                 await asyncio.sleep(min(ack.pause_ms / 1000, LONGEST_WAIT))
 
-    async def _push(self, batch: Batch | None) -> Ack | None:
-        """One exchange. None: the batch was too much for the collector and was made smaller, or skipped."""
+    async def _push(self, batch: Batch | None, *, again: bool = False) -> Ack | None:
+        """One exchange. None: the batch was too much for the collector and was made smaller, or skipped.
+
+        ``again``: in another version than the one that was refused.
+        """
         frames = batch.last - batch.start + 1 if batch is not None else 0
         backlog = max(0, self._spool.backlog(self.name) - frames)
         push = Push(
-            version=VERSION,
+            version=self._version,
             sent=Reading(self._clock.boot_id(), self._clock.boot_ms(), self._clock.wall_ms()),
             echo=self._echo,
             batch=batch,
@@ -192,8 +198,10 @@ class Pusher:
                 raise PushFailed(f"the plans asked for are {len(body)} bytes, too much for a push")
             await self._shrink_batch(batch, f"{len(body)} bytes")
             return None
-        answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": PUSH_TYPE})
+        answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": push_type(self._version)})
         arrived = self._clock.boot_ms()
+        if self._renegotiated(answer) and answer.status == 400 and not again:
+            return await self._push(batch, again=True)
         if answer.status in (400, 413) and batch is not None:
             await self._shrink_batch(batch, answer.error_text)
             return None
@@ -204,6 +212,13 @@ class Pusher:
         self._apply_ack(ack, batch)
         self._context.acknowledged(self.name, ack)
         return ack
+
+    def _renegotiated(self, answer: CollectorResponse) -> bool:
+        """Whether the collector, by this answer, is to be spoken to in another version from now on."""
+        if answer.status != 400 and (answer.status != 200 or version_of(answer.content_type, ack_type) is None):
+            return False  # whoever that is, it tells nothing of what the collector takes
+        before, self._version = self._version, common_version(answer.headers)
+        return self._version != before
 
     def _update_contact(self, ack: Ack, arrived: int, results: int) -> None:
         contact = self.contact
@@ -263,7 +278,7 @@ class Pusher:
 def parse_ack(answer: CollectorResponse) -> Ack:
     """The one way in which an answer becomes an acknowledgement. Raises PushFailed."""
     status = answer.status
-    if status == 200 and answer.content_type == ACK_TYPE:
+    if status == 200 and version_of(answer.content_type, ack_type) is not None:
         try:
             return decode_ack(answer.body)
         except WireError as error:

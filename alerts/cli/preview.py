@@ -4,7 +4,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from alerts.cli import samples
 from alerts.incident.entities import NoticeKind
@@ -71,8 +71,7 @@ def _mails(
                 bounds=sample.bounds,
                 day=sample.day,
             )
-            locale: Literal["vi", "en"] = "en" if language == "en" else "vi"
-            yield f"{sample.name}-{locale}", render(sample.notice, sample.incidents, context, locale, to)
+            yield f"{sample.name}-{language}", render(sample.notice, sample.incidents, context, language, to)
 
 
 def _write_html(path: Path, mails: list[tuple[str, RenderedMail]]) -> None:

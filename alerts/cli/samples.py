@@ -166,7 +166,7 @@ def _incident(
 
 
 def _member(
-    check: Check, on: str, since: int, reason: str = "", said: TranslatableMessage | None = None
+    check: Check, on: str, since: int, reason: str = "", message: TranslatableMessage | None = None
 ) -> IncidentMember:
     subject = Subject(
         agency=check.agency, site=check.site, agent=check.agent, check=check.uid, kind=check.kind, link=check.link
@@ -179,7 +179,7 @@ def _member(
         since=since,
         joined=since + 40_000,
         reason=reason,
-        message=said,
+        message=message,
     )
 
 

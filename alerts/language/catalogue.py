@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-LANGUAGES: Final = ("vi", "en")
+from inventory.base.languages import language_codes
+
+LANGUAGES: Final = language_codes()  # as shipped
 SOURCE: Final = "en"  # the language of the source itself: it needs no catalogue
 LOCALE: Final = Path(__file__).parent.parent / "locale"
 MESSAGES: Final = "haidang"

@@ -5,8 +5,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alerts.language import names
-from alerts.language.catalogue import LANGUAGES, mark, nfc, translations
+from alerts.language.catalogue import mark, nfc, translations
 from alerts.language.reasons import translate
+from inventory.base.languages import LANGUAGES
 
 _UNITS = (mark("unit", "s"), mark("unit", "min"), mark("unit", "h"), mark("unit", "d"))
 _NO_VALUE = "–"
@@ -22,6 +23,7 @@ class Locale:
 
     def __init__(self, language: str, zone: ZoneInfo) -> None:
         self.language = language
+        self.style = LANGUAGES[language]
         self.zone = zone
         self._translations = translations(language)
 
@@ -61,7 +63,7 @@ class Locale:
     def number(self, value: float, digits: int = 0) -> str:
         """With so many digits after the point (or comma), and thousands set apart."""
         text = f"{value:,.{digits}f}"
-        return text.translate(_COMMAS) if self.language == "vi" else text
+        return text.translate(_COMMAS) if self.style.decimal_comma else text
 
     def percent(self, ratio: float | None, *, up: bool = False) -> str:
         """Cut off, not rounded: 99.999% is not shown as 100%. ``up``: an upper bound, cut off upwards."""
@@ -94,7 +96,7 @@ class Locale:
         if seconds is None:
             return ""
         text = f"{seconds * 1000:.3g}" if seconds < 0.1 else f"{seconds * 1000:.0f}"
-        return f"{text.translate(_COMMAS) if self.language == 'vi' else text} ms"
+        return f"{text.translate(_COMMAS) if self.style.decimal_comma else text} ms"
 
     def window(self, name: str) -> str:
         """The name of a goal's window: ``month``, ``rolling-30d``."""

@@ -11,6 +11,7 @@ from alerts.language.locale import Locale
 from alerts.mail import clean
 from inventory.base.types import Text
 from inventory.model.entities import Agency, Inventory, Site
+from inventory.protocol.reasons import unpack
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -50,7 +51,8 @@ class MailFormatter:
 
     def reason(self, text: str) -> str:
         """Why a look came out as it did, in the agent's words."""
-        return clean.clean(self.locale.reason(clean.clean(text, _TRANSLATED)))
+        reason = unpack(text)
+        return clean.clean(self.locale.reason(clean.clean(reason, _TRANSLATED) if reason.plain else reason))
 
     def share(self, ratio: float) -> str:
         """A ratio per cent, without digits that say nothing."""
@@ -80,9 +82,8 @@ class MailFormatter:
         return _("%(time)s on %(day)s", time=time, day=self.day(local))
 
     def day(self, local: datetime) -> str:
-        if self.language == "vi":
-            return f"{local.day:02}/{local.month:02}/{local.year:04}"
-        return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
+        month_name = _MONTHS[local.month - 1]
+        return self.locale.style.day.format(day=local.day, month=local.month, month_name=month_name, year=local.year)
 
     def day_of(self, ms: int) -> str:
         return self.day(self._local(ms))

@@ -6,7 +6,7 @@ from typing import Final
 from alerts.incident.entities import Incident, IncidentMember
 from alerts.mail.document import Section
 from alerts.mail.formatter import MailFormatter
-from alerts.mail.topic import TOPIC_NAMES, condition_kind, lead_member, ordered_members
+from alerts.mail.topic import condition_name, lead_member, ordered_members, topic_name
 
 MAX_PLACES: Final = 8
 MAX_NAMES: Final = 5  # of one place
@@ -113,5 +113,4 @@ def _name(member: IncidentMember, formatter: MailFormatter) -> str:
         return formatter.check(subject.check)
     if subject.goal:
         return formatter.called("goal", subject.goal)
-    on = condition_kind(member, formatter.inventory)
-    return formatter.translate(TOPIC_NAMES[on if on in TOPIC_NAMES else "down"])
+    return formatter.translate(topic_name(condition_name(member, formatter.inventory)))

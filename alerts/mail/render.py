@@ -1,8 +1,8 @@
-"""Render a notice and its incidents as a mail. Pure: the same input gives the same bytes."""
+"""Render a notice and its incidents as a mail, top to bottom. Pure: the same input gives the same bytes."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,33 +16,62 @@ from alerts.mail.message import Envelope, encode_message
 from alerts.mail.story import MailComposer
 from alerts.mail.topic import headline, initial_headline
 from inventory.model.entities import Contact
+from inventory.protocol.reasons import unpack
 
 MAX_SUBJECT: Final = 120  # characters
 PROGRAM: Final = "Hải Đăng"
 
 
+class MailContent(NamedTuple):
+    """What a mail says, before it is laid out."""
+
+    document: Document
+    subject: str  # after the word of state
+    sender_name: str = PROGRAM
+    to_name: str = ""
+    unsubscribe_url: str = ""  # "" where there is nothing to unsubscribe from
+
+
 def render(
-    notice: Notice, incidents: Sequence[Incident], context: MailContext, language: Literal["vi", "en"], to: Contact
+    notice: Notice, incidents: Sequence[Incident], context: MailContext, language: str, to: Contact
 ) -> RenderedMail:
-    """The mail that tells ``to`` of the notice. ``incidents``: those that the notice names, in its order."""
-    composer = MailComposer(
-        context, MailFormatter(Locale(language, context.time_zone), context.inventory, context.now), to
+    """The mail that notifies ``to``. ``incidents``: those that the notice names, in its order."""
+    # 1. The reader's language, and who composes in it.
+    locale = Locale(language, context.time_zone)
+    composer = MailComposer(context, MailFormatter(locale, context.inventory, context.now), to)
+
+    # 2. The document: what happened to one incident or to several, and the footer below every mail.
+    document = _document(notice, incidents, composer)
+    document = msgspec.structs.replace(document, footer=_footer(composer))
+
+    # 3. The subject: of one incident as it began, so that its mails stay one thread.
+    single = _is_single(notice, incidents)
+    subject = initial_headline(incidents[0], composer.formatter) if single else document.title
+
+    # 4. The names in the headers, and the way out of a digest.
+    content = MailContent(
+        document,
+        subject,
+        sender_name=_sender(composer),
+        to_name=composer.formatter.text(to.name),
+        unsubscribe_url=several.unsubscribe_url(context, to, composer) if notice.kind == "digest" else "",
     )
-    document, subject = _document(notice, incidents, composer)
-    document = _with_footer(document, composer)
-    names = _sender(composer), composer.formatter.text(to.name)
-    unsubscribe_url = several.unsubscribe_url(context, to, composer) if notice.kind == "digest" else ""
-    return _mail(notice, document, subject, context, language, to, names, unsubscribe_url)
+
+    # 5. Text, HTML and the message.
+    return _laid_out(notice, content, context, locale, to)
 
 
 def render_fallback(
-    notice: Notice, incidents: Sequence[Incident], context: MailContext, language: Literal["vi", "en"], to: Contact
+    notice: Notice, incidents: Sequence[Incident], context: MailContext, language: str, to: Contact
 ) -> RenderedMail:
-    """What :func:`render` would tell, without its words, for when those fail: a plain mail tells more than none."""
-    _ = Locale(language, context.time_zone)
+    """What :func:`render` would say, without its words, for when those fail: a plain mail says more than none."""
+    # 1. The reader's language, as far as it goes.
+    _ = locale = Locale(language, context.time_zone)
+
+    # 2. The document: roots, times and reasons as they are.
     points = [
         f"{incident.cause.root}, {datetime.fromtimestamp(incident.opened / 1000, context.time_zone):%Y-%m-%d %H:%M:%S}"
-        + "".join(f"; {member.reason}" for member in list(incident.members.values())[:1] if member.reason)
+        + "".join(f"; {unpack(member.reason)}" for member in list(incident.members.values())[:1] if member.reason)
         for incident in incidents
     ]
     document = Document(
@@ -52,59 +81,23 @@ def render_fallback(
         opening=(_("This mail could not be written as usual. What it is about:"),),
         sections=(Section(points=tuple(map(clean.clean, points))),),
     )
-    return _mail(notice, document, document.title, context, language, to, (PROGRAM, ""), "")
+
+    # 3. to 5. as above.
+    return _laid_out(notice, MailContent(document, document.title), context, locale, to)
 
 
-def _mail(
-    notice: Notice,
-    document: Document,
-    subject_text: str,
-    context: MailContext,
-    language: Literal["vi", "en"],
-    to: Contact,
-    names: tuple[str, str],
-    unsubscribe_url: str,
-) -> RenderedMail:
-    """``about``: the subject after the word of state. ``names``: of the sender and of whom it is to."""
-    locale = Locale(language, context.time_zone)
-    subject = clean.clean(f"[{document.tag}] {subject_text}", MAX_SUBJECT)
-    text, html = as_text(document, locale), as_html(document, locale)
-    envelope = Envelope(
-        ident=notice.ident,
-        thread=notice.thread,
-        domain=context.domain,
-        sender_name=names[0],
-        sender=context.sender,
-        to_name=names[1],
-        to=to.email,
-        subject=subject,
-        language=language,
-        at=notice.at,
-        zone=context.time_zone,
-        incidents=notice.incidents,
-        kind=notice.kind,
-        important=notice.severity == "critical" and notice.kind in ("trouble", "group", "escalation"),
-        bulk=notice.kind == "digest",
-        unsubscribe=unsubscribe_url,
-    )
-    return RenderedMail(subject=subject, text=text, html=html, message=encode_message(envelope, text, html))
+def _is_single(notice: Notice, incidents: Sequence[Incident]) -> bool:
+    return notice.kind not in ("digest", "summary", "group") and len(incidents) == 1
 
 
-def _document(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> tuple[Document, str]:
-    """The document, and what its subject says after the word of state."""
+def _document(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     if notice.kind == "digest":
-        document = several.digest(notice, incidents, composer)
-    elif notice.kind == "summary":
-        document = several.summary(notice, incidents, composer)
-    elif notice.kind == "group" or len(incidents) != 1:
-        document = several.group(notice, incidents, composer)
-    else:
-        document = _single(notice, incidents[0], composer)
-        return document, initial_headline(incidents[0], composer.formatter)
-    return document, document.title
-
-
-def _single(notice: Notice, incident: Incident, composer: MailComposer) -> Document:
+        return several.digest(notice, incidents, composer)
+    if notice.kind == "summary":
+        return several.summary(notice, incidents, composer)
+    if not _is_single(notice, incidents):
+        return several.group(notice, incidents, composer)
+    (incident,) = incidents
     return Document(
         title=headline(incident, composer.formatter),
         tag=composer.tag(incident, notice.kind),
@@ -114,20 +107,41 @@ def _single(notice: Notice, incident: Incident, composer: MailComposer) -> Docum
     )
 
 
-def _with_footer(document: Document, composer: MailComposer) -> Document:
-    """With the lines below every mail: from whom, to whom, and that nobody reads answers."""
+def _footer(composer: MailComposer) -> tuple[str, ...]:
+    """From whom, to whom, and that nobody reads answers."""
     _ = composer.formatter.locale
-    footer = (
-        _(
-            "Sent by %(who)s to %(name)s.",
-            who=_sender(composer),
-            name=composer.formatter.text(composer.to.name) or composer.to.id,
-        ),
+    name = composer.formatter.text(composer.to.name) or composer.to.id
+    return (
+        _("Sent by %(who)s to %(name)s.", who=_sender(composer), name=name),
         _("Nobody reads answers to this address."),
     )
-    return msgspec.structs.replace(document, footer=footer)
 
 
 def _sender(composer: MailComposer) -> str:
     province = composer.formatter.text(composer.context.inventory.province.name)
     return f"{PROGRAM}, {province}" if province else PROGRAM
+
+
+def _laid_out(notice: Notice, content: MailContent, context: MailContext, locale: Locale, to: Contact) -> RenderedMail:
+    document = content.document
+    subject = clean.clean(f"[{document.tag}] {content.subject}", MAX_SUBJECT)
+    text, html = as_text(document, locale), as_html(document, locale)
+    envelope = Envelope(
+        ident=notice.ident,
+        thread=notice.thread,
+        domain=context.domain,
+        sender_name=content.sender_name,
+        sender=context.sender,
+        to_name=content.to_name,
+        to=to.email,
+        subject=subject,
+        language=locale.language,
+        at=notice.at,
+        zone=context.time_zone,
+        incidents=notice.incidents,
+        kind=notice.kind,
+        important=notice.severity == "critical" and notice.kind in ("trouble", "group", "escalation"),
+        bulk=notice.kind == "digest",
+        unsubscribe=content.unsubscribe_url,
+    )
+    return RenderedMail(subject=subject, text=text, html=html, message=encode_message(envelope, text, html))

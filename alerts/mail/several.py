@@ -1,6 +1,7 @@
 """Mails about more than one incident: group, summary and digest."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 from alerts.incident.entities import Incident, Notice, NoticeKind
@@ -172,10 +173,11 @@ def _line(incident: Incident, composer: MailComposer) -> str:
 
 def _day(notice: Notice, composer: MailComposer) -> str:
     """The day as the reader writes it; ``notice.day`` is 2026-11-27."""
-    parts = notice.day.split("-")
-    if len(parts) == 3 and composer.formatter.language == "vi":
-        return "/".join(reversed(parts))
-    return notice.day or composer.formatter.day_of(notice.at)
+    try:
+        day = date.fromisoformat(notice.day)
+    except ValueError:
+        return notice.day or composer.formatter.day_of(notice.at)
+    return composer.formatter.locale.style.report_day.format(day=day.day, month=day.month, year=day.year)
 
 
 def _links_down_section(day: DigestFigures, composer: MailComposer) -> Section:

@@ -14,7 +14,8 @@ from alerts.mail.document import LinkButton as Link
 from alerts.mail.formatter import MailFormatter
 from alerts.mail.impact import impact
 from alerts.mail.signed_urls import INCIDENTS_PATH, LINK_LIFETIME, LINKS_PATH, LinkAction, LinkClaim
-from alerts.mail.topic import condition_kind, headline, lead_member, topic
+from alerts.mail.topic import condition_name, headline, lead_member, topic
+from inventory.model.alerting import CONDITION_TYPES
 from inventory.model.entities import Check, Contact
 from inventory.protocol import kinds
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
@@ -220,7 +221,9 @@ class MailComposer:
 
     def _advice(self, incident: Incident) -> Steps:
         member = lead_member(incident)
-        on = "down" if member is None else condition_kind(member, self.context.inventory)
+        on = "down" if member is None else condition_name(member, self.context.inventory)
+        if own_advice := CONDITION_TYPES[on].advice:
+            return tuple(TranslatableMessage(step) for step in own_advice)
         kind = "" if member is None else member.subject.kind
         return advice.steps(incident.cause.cause, incident.cause.root, kind, on)
 

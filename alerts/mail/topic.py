@@ -5,7 +5,7 @@ programs that go by the subject keep the thread together.
 """
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Subject
 from alerts.mail.formatter import MailFormatter
-from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
+from inventory.model.alerting import CONDITION_TYPES, default_conditions
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds
 from inventory.protocol.mail_words import MailWords
@@ -24,14 +24,6 @@ TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
     "lan": message("Trouble in the local network"),
     "electricity": message("Trouble with the electricity"),
     "device": message("Device does not answer"),
-    "down": message("Not working"),
-    "degraded": message("Working poorly"),
-    "silent": message("No contact"),
-    "clock": message("Wrong clock"),
-    "risk": message("Goal at risk"),
-    "missed": message("Goal missed"),
-    "finding": message("Something odd in the monitoring data"),
-    "collector": message("Trouble of the monitoring system"),
 }
 _TOPIC_BY_CAUSE: Final = {
     "wan": "wan",
@@ -40,8 +32,6 @@ _TOPIC_BY_CAUSE: Final = {
     "device": "device",
     "collector": "collector",
 }
-# what says enough by its own name, so that its cause need not be told
-_SELF_EXPLANATORY: Final = frozenset({"risk", "missed", "finding", "clock"})
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,12 +43,18 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""  # the name of a site, link, agent; "" for none
 
 
-def condition_kind(member: IncidentMember | ActiveProblem, inventory: Inventory) -> ConditionKind:
-    """What kind of condition it meets: by the inventory's conditions, else by how its key begins."""
-    for condition in (*inventory.alerting.conditions, *DEFAULT_CONDITIONS):
+def topic_name(key: str) -> TranslatableMessage:
+    """Of a topic's key: a word of its own, or the title of the type of condition."""
+    name = TOPIC_NAMES.get(key)
+    return name if name is not None else TranslatableMessage(CONDITION_TYPES[key].title)
+
+
+def condition_name(member: IncidentMember | ActiveProblem, inventory: Inventory) -> str:
+    """The type of condition that it meets: by the inventory's conditions, else by how its key begins."""
+    for condition in (*inventory.alerting.conditions, *default_conditions()):
         if condition.id == member.condition:
             return condition.on
-    return next((on for on in get_args(ConditionKind) if on == member.ref.kind), "down")
+    return member.ref.kind if member.ref.kind in CONDITION_TYPES else "down"
 
 
 def lead_member(incident: Incident, root: str = "") -> IncidentMember | None:
@@ -85,21 +81,21 @@ def ordered_members(incident: Incident) -> list[IncidentMember]:
 def topic(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> Topic:
     """What the root is, and where. ``member``: what is known to be wrong there."""
     scope, _ = Ref.parse(root)
-    on = "down" if member is None else condition_kind(member, formatter.inventory)
+    on = "down" if member is None else condition_name(member, formatter.inventory)
     subject = None if member is None else member.subject
     key = _topic_key(scope, on)
     words = _kind_words(key, subject)
     subject_name, place = _where(root, key, subject, formatter)
     return Topic(
-        headline=TranslatableMessage(words.headline) if words.headline else TOPIC_NAMES[key],
-        explains=words.explains or key in _SELF_EXPLANATORY,
+        headline=TranslatableMessage(words.headline) if words.headline else topic_name(key),
+        explains=words.explains or (key in CONDITION_TYPES and CONDITION_TYPES[key].titled),
         subject_name=subject_name,
         place=place,
     )
 
 
-def _topic_key(scope: str, on: ConditionKind) -> str:
-    if on in ("risk", "missed", "finding", "clock", "collector"):
+def _topic_key(scope: str, on: str) -> str:
+    if CONDITION_TYPES[on].titled:
         return on
     if scope in _TOPIC_BY_CAUSE:
         return _TOPIC_BY_CAUSE[scope]
@@ -156,8 +152,8 @@ def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
 def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.translate(subject.headline)
+    name = formatter.translate(subject.headline)
     # a check's title that says where it is already needs no place
     names = [subject.subject_name, "" if subject.place and subject.place in subject.subject_name else subject.place]
-    rest = " – ".join(name for name in names if name)
-    return f"{topic_name}: {rest}" if rest else topic_name
+    rest = " – ".join(one for one in names if one)
+    return f"{name}: {rest}" if rest else name

@@ -10,6 +10,7 @@ from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
 from inventory.model.alerting import HOUR
 from inventory.protocol.causes import AGENT
+from inventory.protocol.reasons import bounded, pack, unpack
 from inventory.protocol.refs import Ref
 
 FINDING_FOR: Final = HOUR  # how long a finding is a problem
@@ -23,7 +24,7 @@ def _frames(data: Mapping[str, Any]) -> int:
 
 
 def _reason(data: Mapping[str, Any]) -> str:
-    return str(data.get("why") or data.get("reason") or "")[:200]
+    return pack(bounded(unpack(str(data.get("why") or data.get("reason") or ""))))
 
 
 def _step(data: Mapping[str, Any]) -> int:

@@ -157,7 +157,7 @@ class GoalProblems:
         now: int,
         goal: Goal,
         *,
-        said: TranslatableMessage,
+        message: TranslatableMessage,
         confirmed: bool,
         once: bool = False,
     ) -> ActiveProblem:
@@ -171,7 +171,7 @@ class GoalProblems:
             evidence=now,
             cause=Cause(root=str(Ref("goal", goal.id)), cause=NOT_KNOWN),
             confirmed=confirmed,
-            message=said,
+            message=message,
             recover_ms=condition.quiet_ms,
             once=once,
         )

@@ -162,7 +162,7 @@ class Committer:
             if item.row is not None:
                 number += 1
                 item.batch = number
-                batches.append(item.row._replace(id=number))
+                batches.append(StoredBatch(number, *item.row[1:]))
                 if item.waits_since is not None:
                     deferred.append(DeferredBatch(number, *item.waits_since))
             spans += effect.spans

@@ -10,6 +10,7 @@ from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail
 from collector.store.records import RegisteredCheck
 from inventory.protocol.plan import Column
+from inventory.protocol.reasons import template
 from inventory.protocol.states import UNKNOWN, CheckStatus
 
 
@@ -91,5 +92,5 @@ class Fleet:
         )
 
 
-NOTHING_HEARD = "nothing heard"
+NOTHING_HEARD = template("nothing heard")
 OVERLAY_HOLD = 120_000  # ms that an overlay speaks for at least: pushes come every 30 s

@@ -87,16 +87,17 @@ class Ingest:
 
         ``uploading``: ms since the request's first line came. A slow line must not widen what the push says of clocks.
         """
-        with self.limits.one_more():
-            received = self.clock.wall_ms() - uploading
-            try:
-                ack = await self.pipeline.push(agent, body, received)
-            except PushError:
-                self._count("undecodable")
-                raise
-            except StoreError as error:
-                self._count("failed")
-                raise PushError(503, str(error)) from None
+        self.limits.begin()
+        try:
+            ack = await self.pipeline.push(agent, body, self.clock.wall_ms() - uploading)
+        except PushError:
+            self._count("undecodable")
+            raise
+        except StoreError as error:
+            self._count("failed")
+            raise PushError(503, str(error)) from None
+        finally:
+            self.limits.end()
         self._count(ack.verdict)
         return ack
 

@@ -1,8 +1,7 @@
 """Limits of what is in work: so many pushes at all, so many parts of backlogs, and of one agent one at a time."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from inventory.protocol.wire import Push
@@ -33,16 +32,15 @@ class PushLimits:
         self.bulk = asyncio.Semaphore(BULK_AT_ONCE)
         self._agent_locks: dict[str, asyncio.Lock] = {}
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
+    def begin(self) -> None:
         """One more push in work. Raises PushError if that is one too many."""
         if self.in_work >= MAX_WAITING:
             raise PushError(503, "too many pushes at once; try again")
         self.in_work += 1
-        try:
-            yield
-        finally:
-            self.in_work -= 1
+
+    def end(self) -> None:
+        """One less."""
+        self.in_work -= 1
 
     def agent_lock(self, agent: str) -> asyncio.Lock:
         """One push of an agent at a time; other agents' go on beside it."""
@@ -51,31 +49,27 @@ class PushLimits:
             lock = self._agent_locks[agent] = asyncio.Lock()
         return lock
 
-    def turn(self, agent: str, *, bulk: bool) -> "Turn":
-        """A push's turn, as an async context."""
-        return Turn(self.bulk if bulk else None, self.agent_lock(agent))
+    def turn(self, agent: str, *, bulk: bool) -> AbstractAsyncContextManager[None]:
+        """A push's turn: behind the agent's earlier pushes, and if it is part of a backlog, behind other such parts."""
+        lock = self.agent_lock(agent)
+        return BulkTurn(self.bulk, lock) if bulk else lock
 
 
-class Turn:
-    """Behind the other parts of backlogs, if it is one; then behind the agent's own earlier pushes."""
+class BulkTurn:
+    """First behind the other parts of backlogs, then behind the agent's own earlier pushes."""
 
-    __slots__ = ("_agent", "_bulk")
-
-    def __init__(self, bulk: asyncio.Semaphore | None, agent: asyncio.Lock) -> None:
+    def __init__(self, bulk: asyncio.Semaphore, agent: asyncio.Lock) -> None:
         self._bulk = bulk
         self._agent = agent
 
     async def __aenter__(self) -> None:
-        if self._bulk is not None:
-            await self._bulk.acquire()
+        await self._bulk.acquire()
         try:
             await self._agent.acquire()
         except BaseException:
-            if self._bulk is not None:
-                self._bulk.release()
+            self._bulk.release()
             raise
 
     async def __aexit__(self, *_: object) -> None:
         self._agent.release()
-        if self._bulk is not None:
-            self._bulk.release()
+        self._bulk.release()

@@ -31,7 +31,7 @@ from collector.ingest.steps.context import PushContext
 from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from collector.ingest.steps.examine import ExaminedBatch, examine
-from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, place_batch
+from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, extent
 from collector.ingest.steps.sequence import Sequencer, Verdict
 from collector.ledger.placement import Placement
 from collector.store.interfaces.store import Store
@@ -74,7 +74,8 @@ class Pipeline:
         async with self.limits.turn(agent, bulk=bulk):
             push = push if push is not None else await self._decode(agent, body)  # 1
             context = await self._validate(agent, push, body, received, bulk)  # 2
-            verdict = await self._sequence(context)  # 3
+            want = note_contact(context, self.plans)
+            verdict = await self.sequencer.sequence(context, want)  # 3
             if verdict.word == "taken" and context.believed and not context.state.deferred:
                 application = place_and_apply(context)  # 4, 5
                 await self._commit(context, application)  # 6, 7
@@ -131,13 +132,7 @@ class Pipeline:
         stream = await self.store.write(lambda tx: tx.checkpoints.stream(agent))
         return self.fleet.agents.setdefault(agent, AgentState(agent=agent, stream=stream))
 
-    # 3 sequence
-
-    async def _sequence(self, context: PushContext) -> Verdict:
-        want = note_contact(context, self.plans)
-        return await self.sequencer.sequence(context, want)
-
-    # 4 place, 5 apply: place_and_apply, below
+    # 3 sequence: steps/contact.py and steps/sequence.py; 4 place, 5 apply: place_and_apply, below
 
     # 6 commit, 7 publish: the committer publishes a successor once its transaction is durable
 
@@ -267,7 +262,9 @@ def _place(state: AgentState, batch: Batch, replayed: StoredBatch | None) -> Pla
     """Step 4. None: it cannot be placed."""
     for record in batch.records:
         state.timing = state.timing.with_record(batch.boot, record.kind, record.at, record.data)
-    placement = place_batch(state.timing, batch) if replayed is None else decode_placement(replayed.placing)
+    placement = (
+        state.timing.place(batch.boot, *extent(batch)) if replayed is None else decode_placement(replayed.placing)
+    )
     if placement is not None:
         state.timing = state.timing.with_placement(placement)
     return placement

@@ -15,6 +15,7 @@ from collector.ledger.timeline import EXCLUDED, TimelineSegment, measure
 from collector.queries.availability import timelines
 from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.entities import Backup
+from inventory.protocol.reasons import joined, pack, sentence, unpack
 from inventory.protocol.states import NO_STATUS_YET, UNKNOWN, UP, CheckStatus
 
 
@@ -46,7 +47,13 @@ class BackupStatus(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        return "; ".join(f"{name}: {why}" if why else name for name, why in self.reasons)
+        """All of them as one, packed."""
+        return pack(
+            joined(
+                sentence("{evidence}: {reason}", evidence=name, reason=unpack(why)) if why else name
+                for name, why in self.reasons
+            )
+        )
 
     def measure(self, name: str) -> float | None:
         """The value of the first evidence that has one, in the order in which the inventory lists them."""

@@ -21,7 +21,17 @@ from collector.keys import pki
 from collector.store.registry import EnrolmentRefused, Registry
 from collector.web.client_certificates import Peer, Peers
 from collector.web.throughput import ThroughputServer, TransferDenied
-from inventory.protocol.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
+from inventory.protocol.wire import (
+    MAX_BODY,
+    PUSH_TYPE,
+    VERSIONS_HEADER,
+    Ack,
+    ack_type,
+    encode_ack,
+    push_type,
+    version_of,
+    versions_text,
+)
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +154,8 @@ class AgentsListener:
         except (TimeoutError, ConnectionError):
             response = _problem(408, "the request did not come in time")
             response.force_close()
+        if name == "push":
+            response.headers[VERSIONS_HEADER] = versions_text()
         self.requests[name, response.status] += 1
         return response
 
@@ -167,8 +179,9 @@ class AgentsListener:
 
     async def _take_push(self, request: web.BaseRequest) -> web.Response:
         peer = self._pusher(request)
-        if request.content_type != PUSH_TYPE or request.headers.get("Content-Encoding"):
-            raise _Refused(400, f"a push is {PUSH_TYPE}, without a content encoding")
+        version = version_of(request.content_type, push_type)
+        if version is None or request.headers.get("Content-Encoding"):
+            raise _Refused(400, f"a push is {PUSH_TYPE} or of an older version, without a content encoding")
         begun = time.monotonic()
         body = await _body(request, MAX_BODY, REQUEST_TIME)
         uploading = int((time.monotonic() - begun) * 1000)
@@ -179,7 +192,7 @@ class AgentsListener:
             if refused.status == 503:
                 answer.headers["Retry-After"] = "5"
             return answer
-        return web.Response(body=encode_ack(ack), content_type=ACK_TYPE)
+        return web.Response(body=encode_ack(ack, version), content_type=ack_type(version))
 
     async def _transfer(self, request: web.BaseRequest) -> web.StreamResponse:
         peer = self._pusher(request)

@@ -84,7 +84,8 @@ def type_text(schema: dict[str, Any]) -> str:
         return "mapping"
     text = words.get(kind, "nothing" if kind == "null" else kind)
     if kind == "string" and "format" in schema:
-        return {"lasting": "duration"}.get(schema["format"], schema["format"].replace("-", " "))
+        name = str(schema["format"])
+        return {"lasting": "duration"}.get(name, name.replace("-", " "))
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if low is not None and high is not None:
         return f"{text}, {low} to {high}"

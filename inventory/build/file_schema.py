@@ -4,16 +4,19 @@
 """
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from inventory.base.languages import language_codes
 from inventory.base.problems import NOWHERE, Place
 from inventory.base.types import Duration, Ratio, Slug, Text
 from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.model.entities import Combine, MemberGrouping, Selector
 
 LIFE = {"begins": "from", "ends": "to"}
+
+LanguageCode = Annotated[str, msgspec.Meta(extra={"choices": language_codes})]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename=LIFE):
@@ -216,7 +219,7 @@ class ContactShape(Shape, frozen=True, kw_only=True):
 
     name: Text
     email: str
-    language: Literal["vi", "en"] = "vi"
+    language: LanguageCode = "vi"
     phone: str = ""
     digest: bool = True
 

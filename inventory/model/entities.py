@@ -212,7 +212,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: Text
     email: str
-    language: Literal["vi", "en"] = "vi"
+    language: str = "vi"  # of inventory.base.languages
     phone: str = ""
     digest: bool = True
 

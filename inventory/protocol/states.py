@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from inventory.protocol.reasons import template
+
 UP: Final = 0
 DEGRADED: Final = 1  # works, but out of its thresholds; counts as up
 DOWN: Final = 2
@@ -37,5 +39,5 @@ class CheckStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_STATUS_YET: Final = CheckStatus(
-    state=UNKNOWN, since=0, first_look=0, last_look=0, last_state=UNKNOWN, looks=0, reason="no look yet"
+    state=UNKNOWN, since=0, first_look=0, last_look=0, last_state=UNKNOWN, looks=0, reason=template("no look yet")
 )

@@ -7,24 +7,64 @@ only if that position is its watermark, so the chain has no hole that nobody dec
 Results travel in columns, sorted by check and then by time: the ledger needs a check's results side by side,
 columns of small integers compress to a few bytes a result, and a decoder makes few objects.
 
-Times of results are milliseconds of the agent's boot-time clock; the collector places them. A wire version that
-is not understood is refused as such; version N reads N-1 and N-2 (there is only 1 so far).
+Times of results are milliseconds of the agent's boot-time clock; the collector places them.
+
+Versions. 1: a reason is an English sentence. 2: it may be a phrase, a template and its values (protocol.reasons);
+nothing else differs, so that what reads 2 reads 1. A program speaks VERSION and the two before it. The version stands
+in the media type and in the message. Every answer to a push says in the header VERSIONS_HEADER what the collector
+takes; an agent begins with the oldest that it speaks, by a push without a batch, and goes on with the newest that both
+do. An answer is of the version of its push.
 """
 
+import re
 import zlib
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
 import msgspec
 
-VERSION = 1
+from inventory.protocol.reasons import Phrase, in_english, unpack
+
+VERSION = 2
+VERSIONS = (1, 2)  # that this program speaks, oldest first: N-2, N-1, N as far as there are so many
 MAX_BODY = 1 << 20  # compressed bytes of a push
 MAX_THROUGHPUT = 10 << 20  # bytes of one measurement of throughput, either way
 MAX_DECODED = 16 << 20  # what it may inflate to
-MAX_REASON = 200  # characters of a reason
+VERSIONS_HEADER = "Haidang-Wire"  # of an answer to a push: the versions that the collector takes, as "1, 2"
 
-PUSH_TYPE = "application/vnd.haidang.push.v1+msgpack"
-ACK_TYPE = "application/vnd.haidang.ack.v1+msgpack"
+
+def push_type(version: int) -> str:
+    """The media type of a push."""
+    return f"application/vnd.haidang.push.v{version}+msgpack"
+
+
+def ack_type(version: int) -> str:
+    """The media type of an acknowledgement."""
+    return f"application/vnd.haidang.ack.v{version}+msgpack"
+
+
+PUSH_TYPE = push_type(VERSION)
+ACK_TYPE = ack_type(VERSION)
+
+
+def version_of(media_type: str, of: Callable[[int], str]) -> int | None:
+    """The version that a media type (:func:`push_type` or :func:`ack_type`) names; None: none that we speak."""
+    return next((version for version in VERSIONS if media_type == of(version)), None)
+
+
+def versions_text() -> str:
+    """The value of VERSIONS_HEADER."""
+    return ", ".join(map(str, VERSIONS))
+
+
+def common_version(headers: Mapping[str, str]) -> int:
+    """The newest version that this program and who answered with these headers (lower-case names) both speak.
+
+    Who says nothing speaks version 1; who has none in common is spoken to in the oldest, and refuses it in words.
+    """
+    theirs = {int(number) for number in re.findall(r"\d{1,4}", headers.get(VERSIONS_HEADER.lower(), "1"))}
+    return max(theirs.intersection(VERSIONS), default=VERSIONS[0])
 
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
@@ -60,7 +100,7 @@ class Run(msgspec.Struct, array_like=True, frozen=True):
     first: int
     last: int
     count: int
-    reason: str = ""
+    reason: str | Phrase = ""
     latency_count: int = 0
     latency_sum: int = 0
     latency_min: int = 0
@@ -72,8 +112,9 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     Kinds: ``start`` {wall_ms, version, platform, clean: was the last end a clean stop}, ``stop`` {why},
     ``clock`` {wall_ms, step_ms} (the wall clock was stepped), ``refused`` {check, why} (a plan item outside the
-    agent's own limits), ``damaged`` {epoch, first, last} (frames that did not survive), ``dropped`` likewise (given
-    up for space), ``disk`` {state, why} (writes failing or back), ``epoch`` {why} (numbering began anew amid a life).
+    agent's own limits; why is a packed reason), ``damaged`` {epoch, first, last} (frames that did not survive),
+    ``dropped`` likewise (given up for space), ``disk`` {state, why} (writes failing or back), ``epoch`` {why}
+    (numbering began anew amid a life).
     """
 
     at: int
@@ -88,7 +129,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     (first absolute). ``counts``: results of each. ``at``: for each check its first result as ms after base, then ms
     since the check's previous one. ``states``: one byte a result. ``latency``: microseconds or None. ``values``: for
     each result the values of its kind's columns (plan.columns), in order, None where missing. ``reasons``: (place in
-    the columns, text) where a result has one. ``runs`` are older than every plain result of the batch.
+    the columns, reason) where a result has one. ``runs`` are older than every plain result of the batch.
     ``missing``: ranges of seq inside this batch that did not survive.
     ``breach``: "" for a whole chain, else why the chain between previous and first is broken although previous is
     the collector's watermark: "lost" (frames between are gone here) or "rolled back" (this disk never had them).
@@ -107,7 +148,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     states: bytes = b""
     latency: list[int | None] = []
     values: list[int | None] = []
-    reasons: list[tuple[int, str]] = []
+    reasons: list[tuple[int, str | Phrase]] = []
     runs: list[Run] = []
     records: list[Record] = []
     missing: list[tuple[int, int]] = []
@@ -205,8 +246,26 @@ _NOT_OURS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 def encode_push(push: Push) -> bytes:
-    """zlib over msgpack: the same push is the same bytes."""
+    """zlib over msgpack: the same push is the same bytes. Of version 1, it says its reasons in English only."""
+    if push.version < 2 and push.batch is not None:
+        push = msgspec.structs.replace(push, batch=_batch_in_english(push.batch))
     return zlib.compress(_encoder.encode(push), 6)
+
+
+def _batch_in_english(batch: Batch) -> Batch:
+    return msgspec.structs.replace(
+        batch,
+        reasons=[(place, in_english(reason)) for place, reason in batch.reasons],
+        runs=[msgspec.structs.replace(run, reason=in_english(run.reason)) for run in batch.runs],
+        records=[_record_in_english(record) for record in batch.records],
+    )
+
+
+def _record_in_english(record: Record) -> Record:
+    why = record.data.get("why")
+    if not isinstance(why, str) or unpack(why).plain:
+        return record
+    return msgspec.structs.replace(record, data={**record.data, "why": in_english(str(unpack(why)))})
 
 
 def inflate(body: bytes, limit: int = MAX_DECODED) -> bytes:
@@ -233,13 +292,14 @@ def decode_push(body: bytes) -> Push:
     except _NOT_OURS as error:
         _refuse_version(_push_version, data, "collector")
         raise WireError(f"not a push: {error}") from None
-    if push.version != VERSION:
+    if push.version not in VERSIONS:
         _refuse_version(_push_version, data, "collector")
     return push
 
 
-def encode_ack(ack: Ack) -> bytes:
-    return _encoder.encode(ack)
+def encode_ack(ack: Ack, version: int = VERSION) -> bytes:
+    """``version``: of the push that is answered."""
+    return _encoder.encode(msgspec.structs.replace(ack, version=version))
 
 
 def decode_ack(body: bytes) -> Ack:
@@ -249,7 +309,7 @@ def decode_ack(body: bytes) -> Ack:
     except _NOT_OURS as error:
         _refuse_version(_ack_version, body, "agent")
         raise WireError(f"not an acknowledgement: {error}") from None
-    if ack.version != VERSION:
+    if ack.version not in VERSIONS:
         _refuse_version(_ack_version, body, "agent")
     return ack
 
@@ -262,5 +322,5 @@ def _refuse_version(
         version = decoder.decode(data).version
     except _NOT_OURS:
         return
-    if version != VERSION:
-        raise WireError(f"wire version {version}, this {who} reads {VERSION}")
+    if version not in VERSIONS:
+        raise WireError(f"wire version {version}, this {who} reads {', '.join(map(str, reversed(VERSIONS)))}")

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from inventory.protocol.plan import Column, Plan
-from inventory.protocol.wire import Batch, Echo, Position, Push, Reading, encode_push
+from inventory.protocol.reasons import sentence, to_wire
+from inventory.protocol.wire import VERSION, Batch, Echo, Position, Push, Reading, encode_push
 from tests.support.paths import ROOT
 from tests.support.push_source import CHECKS, INTERVAL, plan_of
 
@@ -50,6 +51,11 @@ def _looks(rnd: random.Random, about: float, columns: Sequence[Column]) -> tuple
     return round(sum(trips) / 3 * 1e6), values
 
 
+REASON = to_wire(
+    sentence("{host} port {port} did not answer within {timeout:n} s", host="10.84.17.20", port=443, timeout=5.0)
+)
+
+
 def steady(with_measures: bool) -> tuple[float, float]:
     """(compressed bytes a result, measures a result) of pushes of twenty looks every 30 s, 1% of them a change."""
     rnd = random.Random(5)
@@ -65,7 +71,7 @@ def steady(with_measures: bool) -> tuple[float, float]:
         for place, kind in enumerate(KINDS):
             if rnd.random() < 0.01:
                 states[place] = 2 - states[place]
-                reasons.append((place, "no answer within 5 s" if states[place] else ""))
+                reasons.append((place, REASON if states[place] else ""))
             delay, more = _looks(rnd, about[place], columns.get(kind, ()))
             latency.append(None if states[place] else delay)
             values += more
@@ -87,7 +93,7 @@ def steady(with_measures: bool) -> tuple[float, float]:
         )
         sent = Reading(batch.boot, base + INTERVAL + 40, 1_795_000_000_000 + push * INTERVAL)
         echo = Echo(sent.wall_ms - INTERVAL + 12, sent.boot_ms - INTERVAL + 31)
-        size += len(encode_push(Push(version=1, sent=sent, echo=echo, batch=batch)))
+        size += len(encode_push(Push(version=VERSION, sent=sent, echo=echo, batch=batch)))
         measures += len(values)
     return size / (PUSHES * CHECKS), measures / (PUSHES * CHECKS)
 

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from agent.uplink.identity import Identity
 from inventory.protocol import wire
 from inventory.protocol.plan import Plan, digest_of
-from inventory.protocol.wire import ACK_TYPE, Ack, Batch, Position, Push
+from inventory.protocol.wire import Ack, Batch, Position, Push
 
 
 class FakeAuthority:
@@ -98,6 +98,8 @@ class FakeCollector:
         self.incarnation = "one"
         self.accepted: list[Batch] = []
         self.pushes: list[Push] = []
+        self.bodies: list[bytes] = []  # of these pushes
+        self.versions: tuple[int, ...] = wire.VERSIONS  # of the wire, that it takes
         self.connections = 0
         self.peers: list[str] = []
         self.handlers: list[PushHandler] = []  # each answers one push, or None: as usual
@@ -175,10 +177,21 @@ class FakeCollector:
             response = await self.handlers.pop(0)(request)
             if response is not None:
                 return response
+        version = wire.version_of(request.content_type, wire.push_type)
+        if version not in self.versions:
+            problem = json.dumps({"error": f"a push is {wire.push_type(self.versions[-1])}"}).encode()
+            return web.Response(status=400, body=problem, content_type="application/json", headers=self._headers())
+        self.bodies.append(body)
         push = wire.decode_push(body)
         self.pushes.append(push)
         ack = self.override(push) or self.accept(push)
-        return web.Response(body=wire.encode_ack(ack), content_type=ACK_TYPE)
+        return web.Response(
+            body=wire.encode_ack(ack, version), content_type=wire.ack_type(version), headers=self._headers()
+        )
+
+    def _headers(self) -> dict[str, str]:
+        """Who speaks only the first version of the wire does not know that there are others, and says nothing."""
+        return {} if self.versions == (1,) else {wire.VERSIONS_HEADER: ", ".join(map(str, self.versions))}
 
     def _renew(self, body: bytes) -> web.Response:
         agent = self.peers[-1]

@@ -73,12 +73,11 @@ class Tree:
     async def generate(self) -> None:
         """Everything that is made from what the kinds declare."""
         await self.run("-m", "agent.cli.kinds_file")
-        references = (self.root / "deploy" / "reference").glob("[a-z]*.py")
-        await asyncio.gather(*(self.run("-m", f"deploy.reference.{file.stem}") for file in references))
         await self.run("-m", "deploy.words.catalogue", code=1)  # words without a translation
         assert self.translate() == set(TRANSLATIONS)
         await self.run("-m", "deploy.words.catalogue")
-        await self.run("-m", "deploy.reference.probes")  # with the title's translation
+        references = (self.root / "deploy" / "reference").glob("[a-z]*.py")
+        await asyncio.gather(*(self.run("-m", f"deploy.reference.{file.stem}") for file in references))
 
     def translate(self) -> set[str]:
         """Give the new entries of the catalogues their Vietnamese; which they were."""
@@ -104,6 +103,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
     yield copy
 
 
+@pytest.mark.timeout(300)  # some 20 s of processor time, in several programs
 async def test_a_new_kind_is_one_file_and_its_test(tree: Tree, lab: Lab) -> None:
     before = tree.digests()
     shutil.copy(EXAMPLE / "tide.py", tree.root / "agent" / "probes")
@@ -142,7 +142,7 @@ async def say_level(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 async def the_house_rules_hold(tree: Tree) -> None:
     """Its own test, and all rules for kinds; the rules that no kind changes are tested elsewhere."""
     files = ("house/test_house_rules.py", "agent/probes/test_tide.py", "deploy/test_probe_reference.py")
-    only = ("-k", "tide or kinds or current")
+    only = ("-k", "tide or kinds_that_share or kinds_json or reference_is_current")
     await tree.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *only, *(f"tests/{file}" for file in files))
 
 
@@ -166,7 +166,7 @@ async def pages_and_metrics_show_it(lab: Lab) -> None:
     levels = await exported(lab, "haidang_tide_level")
     assert [(labels["kind"], labels["check"], value) for labels, value in levels] == [("tide", "gauge", 2.75)]
     assert not await exported(lab, "haidang_tide_connect_seconds")
-    async with lab.collector.session.get(f"{lab.collector.page}/checks?lang=vi") as answer:
+    async with lab.collector.session.get(f"{lab.collector.page}/agencies/agency?lang=vi") as answer:
         page = await answer.text()
     assert answer.status == 200 and TRANSLATIONS["tide gauge"] in page
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
+from inventory.protocol.reasons import sentence
 
 MAGIC: Final = b"BZh"
 OUT: Final = 256 * 1024
@@ -47,6 +48,11 @@ class Bzip2:
                 if decoder.needs_input:
                     data = self._source.read()
                     if not data:
-                        raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+                        raise BrokenCopy(
+                            sentence(
+                                "it ends in the middle, after {unpacked} unpacked bytes",
+                                unpacked=self._source.meter.unpacked,
+                            )
+                        )
         except OSError:
-            raise BrokenCopy(f"damaged near byte {self._source.offset}") from None
+            raise BrokenCopy(sentence("damaged near byte {offset}", offset=self._source.offset)) from None

@@ -8,6 +8,7 @@ from typing import Final
 from agent.backup import place
 from agent.backup.integrity.hashes import LENGTHS, ResumableHash
 from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
+from inventory.protocol.reasons import sentence
 
 ENDINGS: Final = (".sha512", ".sha512sum", ".sha256", ".sha256sum", ".sha1", ".sha1sum", ".md5", ".md5sum")
 LISTS: Final = ("SHA512SUMS", "SHA256SUMS", "SHA1SUMS", "MD5SUMS", "sha256sum.txt", "md5sum.txt", "checksums.txt")
@@ -80,4 +81,4 @@ def compare(source: MeteredFile, kind: str, digits: str, file: str, state: State
         if source.meter.mark_due and (hash_state := digest.state()) is not None:
             source.meter.save_mark({"hash": hash_state, "offset": source.offset})
     if digest.hexdigest() != digits:
-        raise BrokenCopy(f"it does not match its {kind} in {file}")
+        raise BrokenCopy(sentence("it does not match its {kind} in {file}", kind=kind, file=file))

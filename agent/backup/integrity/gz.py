@@ -6,6 +6,7 @@ from typing import Final
 from agent.backup.integrity.inflate import Inflate
 from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
+from inventory.protocol.reasons import sentence
 
 MAGIC: Final = b"\x1f\x8b"
 LONGEST_HEADER: Final = 1 << 17
@@ -41,12 +42,12 @@ class Gzip:
     def _more_members(self) -> bool:
         if self._fill(1) == 0:
             if self._members == 0:
-                raise BrokenCopy("the file is empty")
+                raise BrokenCopy(sentence("the file is empty"))
             return False
         if self._members and self._data[self._at] == 0:  # padding, as tapes and block devices leave it
             while self._fill(1):
                 if self._data[self._at :].strip(b"\0"):
-                    raise BrokenCopy("after its end come bytes that are no gzip data")
+                    raise BrokenCopy(sentence("after its end come bytes that are no gzip data"))
                 self._at = len(self._data)
             return False
         return True
@@ -66,19 +67,19 @@ class Gzip:
 
     def _read(self, count: int) -> bytes:
         if self._fill(count) < count:
-            raise BrokenCopy("the file ends too early")
+            raise BrokenCopy(sentence("the file ends too early"))
         data = self._data[self._at : self._at + count]
         self._at += count
         return data
 
     def _header(self) -> None:
         if self._members and (self._fill(2) < 2 or self._data[self._at : self._at + 2] != MAGIC):
-            raise BrokenCopy("after its end come bytes that are no gzip data")
+            raise BrokenCopy(sentence("after its end come bytes that are no gzip data"))
         header = self._read(10)
         if header[:2] != MAGIC:
-            raise BrokenCopy("it does not begin as gzip does")
+            raise BrokenCopy(sentence("it does not begin as gzip does"))
         if header[2] != 8 or header[3] & 0xE0:
-            raise BrokenCopy("its header makes no sense")
+            raise BrokenCopy(sentence("its header makes no sense"))
         if header[3] & _FEXTRA:
             size = self._read(2)
             header += size + self._read(int.from_bytes(size, "little"))
@@ -89,16 +90,18 @@ class Gzip:
                 if letter == b"\0":
                     break
                 if len(header) > LONGEST_HEADER:
-                    raise BrokenCopy("its header does not end")
+                    raise BrokenCopy(sentence("its header does not end"))
         if header[3] & _FHCRC and int.from_bytes(self._read(2), "little") != zlib.crc32(header) & 0xFFFF:
-            raise BrokenCopy("its header does not match its checksum")
+            raise BrokenCopy(sentence("its header does not match its checksum"))
 
     def _member(self, inflate: Inflate) -> None:
         meter = self._source.meter
         try:
             while not inflate.ended:
                 if not inflate.full and self._fill(1) == 0:
-                    raise BrokenCopy(f"it ends in the middle, after {inflate.length} unpacked bytes")
+                    raise BrokenCopy(
+                        sentence("it ends in the middle, after {length} unpacked bytes", length=inflate.length)
+                    )
                 marking = meter.mark_due
                 out, self._at = inflate.feed(self._data, self._at, marking)
                 if out:
@@ -117,6 +120,6 @@ class Gzip:
         finally:
             inflate.close()
         if int.from_bytes(trailer[:4], "little") != inflate.crc:
-            raise BrokenCopy("its content does not match its checksum")
+            raise BrokenCopy(sentence("its content does not match its checksum"))
         if int.from_bytes(trailer[4:], "little") != inflate.length & 0xFFFFFFFF:
-            raise BrokenCopy("its content does not have the length it ought to have")
+            raise BrokenCopy(sentence("its content does not have the length it ought to have"))

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from agent.backup.integrity.meter import BrokenCopy, State
+from inventory.protocol.reasons import sentence
 
 OUT: Final = 256 * 1024
 _NO_FLUSH, _BLOCK = 0, 5
@@ -76,7 +77,9 @@ class Inflate:
         code = self._zlib.inflate(ctypes.byref(stream), _BLOCK if stop_at_block else _NO_FLUSH)
         if code not in (0, _STREAM_END, _BUF_ERROR):
             words = (stream.msg or b"the data make no sense").decode("ascii", "replace")
-            raise BrokenCopy(f"damaged after {self.length} unpacked bytes: {words}")
+            raise BrokenCopy(
+                sentence("damaged after {length} unpacked bytes: {words}", length=self.length, words=words)
+            )
         produced = OUT - stream.avail_out
         self.crc = self._zlib.crc32(self.crc, ctypes.addressof(self._out), produced)
         self.length += produced

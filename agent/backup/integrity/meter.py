@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from inventory.protocol.reasons import sentence
+
 PIECE: Final = 256 * 1024  # bytes read at once
 REPORT_EVERY: Final = 1.0  # seconds between lines of progress
 MARK_EVERY: Final = 10.0  # seconds between marks
@@ -89,7 +91,10 @@ class Meter:
         self.unpacked += count
         if self._most_unpacked and self.unpacked > max(BOMB_FROM, self._most_unpacked * size):
             raise SuspectCopy(
-                f"it unfolds to more than {self._most_unpacked} times its size, as a bomb does; it was not read on"
+                sentence(
+                    "it unfolds to more than {most_unpacked} times its size, as a bomb does; it was not read on",
+                    most_unpacked=self._most_unpacked,
+                )
             )
 
     @property
@@ -128,7 +133,7 @@ class MeteredFile:
         self.meter.consume(count)
         piece = os.pread(self.descriptor, count, offset)
         if len(piece) != count:
-            raise BrokenCopy("the file ends too early")
+            raise BrokenCopy(sentence("the file ends too early"))
         return piece
 
     def count_unpacked(self, count: int) -> None:

@@ -9,6 +9,7 @@ from agent.backup import place
 from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupQuery, BackupRefused, ReadVerdict
 from agent.backup.integrity import checksum, tools
 from agent.backup.integrity.meter import BrokenCopy, CannotVerify, Meter, MeteredFile, State, SuspectCopy
+from inventory.protocol.reasons import plain, sentence
 
 _DECODERS: Final = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".tbz2": "bzip2", ".tbz": "bzip2", ".xz": "xz",
     ".txz": "xz", ".zst": "zstd", ".tzst": "zstd", ".zip": "zip", ".7z": "7z"}  # fmt: skip
@@ -43,11 +44,11 @@ def verify_copy(query: BackupQuery, copy: BackupCopy, meter: Meter, marks: ReadM
         try:
             descriptor = place.open_file(copy.name, top, inside)
         except FileNotFoundError:
-            raise BackupRefused("it is gone", gone=True) from None
+            raise BackupRefused(sentence("it is gone"), gone=True) from None
         except place.PathEscapes as error:
-            raise BackupRefused(f"it leads to something {error}") from None
+            raise BackupRefused(sentence("it leads to something {error}", error=error)) from None
         except OSError as error:
-            raise BackupRefused(place.error_text(error)) from None
+            raise BackupRefused(plain(place.error_text(error))) from None
         try:
             verdict = _verify(query, copy, descriptor, top, inside, meter, marks, stage)
         finally:
@@ -95,9 +96,9 @@ def _verify(
     except CannotVerify as error:
         return CANNOT, str(error), ", ".join(done)
     except MemoryError:
-        return CANNOT, "to unpack it takes more memory than a read may have", ", ".join(done)
+        return CANNOT, sentence("to unpack it takes more memory than a read may have"), ", ".join(done)
     except OSError as error:
-        raise BackupRefused(f"it cannot be read: {place.error_text(error)}") from None
+        raise BackupRefused(sentence("it cannot be read: {error}", error=place.error_text(error))) from None
     _require_unchanged(descriptor, copy)
     return GOOD, "", ", ".join(filter(None, done))
 
@@ -105,19 +106,21 @@ def _verify(
 def _require_unchanged(descriptor: int, copy: BackupCopy) -> None:
     status = os.fstat(descriptor)
     if (status.st_size, status.st_mtime_ns, status.st_ino) != (copy.size, copy.mtime_ns, copy.inode):
-        raise BackupRefused("it was changed while it was read", gone=True)
+        raise BackupRefused(sentence("it was changed while it was read"), gone=True)
 
 
 def _read_content(source: MeteredFile, name: str, state: State | None) -> str:
     """Read the content; what it was. Raises Broken, Cannot, Suspect, Stopped."""
     first = os.pread(source.descriptor, 512, 0)
     if not first:
-        raise BrokenCopy("it is empty")
+        raise BrokenCopy(sentence("it is empty"))
     lowered = name.lower()
     named = next((kind for ending, kind in _DECODERS.items() if lowered.endswith(ending)), "")
     actual = _content_kind(first)
     if named and actual != named:
-        raise BrokenCopy(f"it is named {named}, but does not begin as {named} does")
+        raise BrokenCopy(
+            sentence("it is named {named}, but does not begin as {named2} does", named=named, named2=named)
+        )
     return _readers()[actual](source, lowered, state)
 
 
@@ -172,7 +175,7 @@ def _plain(source: MeteredFile, name: str, state: State | None) -> str:
             source.meter.save_mark({"offset": source.offset, "sink": sink.state()})
     sink.finish()
     if not sink.description():
-        raise CannotVerify("it is of a kind that says nothing about its own integrity")
+        raise CannotVerify(sentence("it is of a kind that says nothing about its own integrity"))
     return sink.description()
 
 

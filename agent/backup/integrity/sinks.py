@@ -4,15 +4,20 @@ import re
 from typing import Any, Final, Protocol
 
 from agent.backup.integrity.meter import BrokenCopy, State
+from inventory.protocol.reasons import sentence
 
 SNIFF: Final = 1024  # bytes by which a content is told
 TAIL: Final = 4096  # bytes in which a dump's closing line must stand
 _DUMPS: Final = (
     # what it begins with, what it ends with, its name
-    (rb"-- PostgreSQL database dump\b", rb"-- PostgreSQL database dump complete", "PostgreSQL dump"),
-    (rb"-- PostgreSQL database cluster dump\b", rb"-- PostgreSQL database cluster dump complete", "PostgreSQL dump"),
-    (rb"(?:/\*.{0,80}\*/\s*)?-- (?:MySQL|MariaDB) dump\b", rb"-- Dump completed", "MySQL dump"),
-    (rb"PRAGMA foreign_keys=OFF;\s+BEGIN TRANSACTION;", rb"(?:COMMIT|ROLLBACK);\s*\Z", "SQLite dump"),
+    (rb"-- PostgreSQL database dump\b", rb"-- PostgreSQL database dump complete", sentence("PostgreSQL dump")),
+    (
+        rb"-- PostgreSQL database cluster dump\b",
+        rb"-- PostgreSQL database cluster dump complete",
+        sentence("PostgreSQL dump"),
+    ),
+    (rb"(?:/\*.{0,80}\*/\s*)?-- (?:MySQL|MariaDB) dump\b", rb"-- Dump completed", sentence("MySQL dump")),
+    (rb"PRAGMA foreign_keys=OFF;\s+BEGIN TRANSACTION;", rb"(?:COMMIT|ROLLBACK);\s*\Z", sentence("SQLite dump")),
 )
 
 
@@ -53,7 +58,7 @@ class SqlDump:
     def finish(self) -> None:
         _, ending, name = _DUMPS[self._place]
         if not re.search(ending, self._tail):
-            raise BrokenCopy(f"the {name} is not complete: its closing line is missing")
+            raise BrokenCopy(sentence("the {name} is not complete: its closing line is missing", name=name))
 
     def state(self) -> State:
         return {"tail": self._tail}
@@ -114,7 +119,7 @@ def _sink_for(first: bytes, named_tar: bool) -> Sink:
     if begins_as_tar(first):
         return Tar()
     if named_tar:
-        raise BrokenCopy("it is named a tar archive, but does not begin like one")
+        raise BrokenCopy(sentence("it is named a tar archive, but does not begin like one"))
     for place, (beginning, _, _) in enumerate(_DUMPS):
         if re.match(rb"\s*(?:--\s*)?" + beginning, first, re.DOTALL):
             return SqlDump(place)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.backup.integrity.meter import BrokenCopy, CannotVerify, MeteredFile, ReadStopped
+from inventory.protocol.reasons import sentence
 
 MAGIC: Final = b"SQLite format 3\0"
 _STEPS: Final = 200_000  # of SQLite's machine between looks at the meter
@@ -17,10 +18,12 @@ def check(source: MeteredFile) -> None:
     page = int.from_bytes(header[16:18], "big")
     page = 65_536 if page == 1 else page
     if page < 512 or page & (page - 1):
-        raise BrokenCopy("its header makes no sense")
+        raise BrokenCopy(sentence("its header makes no sense"))
     pages = int.from_bytes(header[28:32], "big")
     if header[24:28] == header[92:96] and pages and pages * page > source.size:
-        raise BrokenCopy(f"it is cut off: {source.size} of {pages * page} bytes are there")
+        raise BrokenCopy(
+            sentence("it is cut off: {size} of {pages} bytes are there", size=source.size, pages=pages * page)
+        )
     while source.read():
         pass  # at the rate that is allowed; the check then finds it in memory, or reads once more
     _own_check(source)
@@ -39,23 +42,28 @@ def _own_check(source: MeteredFile) -> None:
     try:
         database = sqlite3.connect(f"file:/proc/self/fd/{source.descriptor}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error as error:
-        raise CannotVerify(f"SQLite does not open it: {error}") from None
+        raise CannotVerify(sentence("SQLite does not open it: {error}", error=error)) from None
     try:
         database.set_progress_handler(check_meter, _STEPS)
         database.execute("PRAGMA trusted_schema=OFF")
         database.execute("PRAGMA cell_size_check=ON")
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not _same_file(source.descriptor):
-            raise CannotVerify("it was put in another's place while it was opened")
+            raise CannotVerify(sentence("it was put in another's place while it was opened"))
         problems = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
     except sqlite3.Error as error:
         if stopped:
             raise stopped[0] from None
-        raise BrokenCopy(f"SQLite finds it damaged: {error}") from None
+        raise BrokenCopy(sentence("SQLite finds it damaged: {error}", error=error)) from None
     finally:
         database.close()
     if problems != ["ok"]:
-        raise BrokenCopy(f"SQLite finds it damaged: {problems[0].splitlines()[0] if problems else 'it says nothing'}")
+        raise BrokenCopy(
+            sentence(
+                "SQLite finds it damaged: {problems}",
+                problems=problems[0].splitlines()[0] if problems else sentence("it says nothing"),
+            )
+        )
 
 
 def _same_file(descriptor: int) -> bool:

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from agent.backup.integrity.meter import BrokenCopy, State
+from inventory.protocol.reasons import Reason, sentence
 
 BLOCK: Final = 512
 LARGEST_PAX: Final = 1 << 20
@@ -61,7 +62,7 @@ class Tar:
         size = self._number(block[124:136])
         if kind == _EXTENDED:
             if size > LARGEST_PAX:
-                raise BrokenCopy(f"an extended header after {self._after()} is absurdly large")
+                raise BrokenCopy(sentence("an extended header after {after} is absurdly large", after=self._after()))
             self._pax = size
         elif kind != _GLOBAL:
             if self._size is not None and kind not in (b"L", b"K"):
@@ -79,7 +80,7 @@ class Tar:
         blanked = block[:148] + b" " * 8 + block[156:]
         total = sum(blanked)
         if checksum != total and checksum != total - 256 * sum(byte > 127 for byte in blanked):
-            raise BrokenCopy(f"the tar header after {self._after()} is damaged")
+            raise BrokenCopy(sentence("the tar header after {after} is damaged", after=self._after()))
 
     def _number(self, field: bytes) -> int:
         if field[0] in (0x80, 0xFF):
@@ -88,16 +89,16 @@ class Tar:
         try:
             return int(digits, 8) if digits else 0
         except ValueError:
-            raise BrokenCopy(f"the tar header after {self._after()} makes no sense") from None
+            raise BrokenCopy(sentence("the tar header after {after} makes no sense", after=self._after())) from None
 
-    def _after(self) -> str:
-        return f"member {self._members}" if self._members else "the beginning"
+    def _after(self) -> Reason:
+        return sentence("member {members}", members=self._members) if self._members else sentence("the beginning")
 
     def finish(self) -> None:
         if self._skip or self._held or self._pax or self._sparse:
-            raise BrokenCopy(f"the tar archive ends in the middle of member {self._members}")
+            raise BrokenCopy(sentence("the tar archive ends in the middle of member {members}", members=self._members))
         if not self._ended:
-            raise BrokenCopy(f"the tar archive's end is missing after member {self._members}")
+            raise BrokenCopy(sentence("the tar archive's end is missing after member {members}", members=self._members))
 
     def state(self) -> State:
         return {name: getattr(self, name) for name in _STATE_FIELDS}

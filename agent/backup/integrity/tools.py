@@ -5,6 +5,7 @@ from typing import Final
 
 from agent.backup import commands
 from agent.backup.integrity.meter import BrokenCopy, CannotVerify, MeteredFile
+from inventory.protocol.reasons import sentence
 
 SEVENZIP: Final = b"7z\xbc\xaf\x27\x1c"
 POSTGRES: Final = b"PGDMP"
@@ -15,42 +16,46 @@ def seven_zip(source: MeteredFile) -> None:
     """7-Zip's own test. Raises Broken, Cannot."""
     program = commands.find_program("7zz", "7z", "7za", "7zr")
     if program is None:
-        raise CannotVerify("this machine has no 7z to read it with; install p7zip or 7zip")
+        raise CannotVerify(sentence("this machine has no 7z to read it with; install p7zip or 7zip"))
     # a password that is none: an encrypted archive fails instead of asking
     result = _run(source, program, "t", "-bd", "-y", "-p-", "-mmt=1", _path(source))
     if result.code == 0:
         return
     output = result.words + result.out.decode("utf-8", "replace")
     if re.search(r"Wrong password|encrypted", output):
-        raise CannotVerify("it is encrypted: its content cannot be judged")
+        raise CannotVerify(sentence("it is encrypted: its content cannot be judged"))
     if "allocate" in output:
-        raise CannotVerify("to unpack it takes more memory than a read may have")
+        raise CannotVerify(sentence("to unpack it takes more memory than a read may have"))
     lines = [
         line.strip() for line in output.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
     ]
     words = next((line for line in lines if not line.endswith(":")), result.last_error)
-    raise BrokenCopy(f"7z finds it damaged: {words.replace(_path(source), 'the file').removeprefix('ERROR: ')}")
+    raise BrokenCopy(
+        sentence("7z finds it damaged: {it}", it=words.replace(_path(source), "the file").removeprefix("ERROR: "))
+    )
 
 
 def postgres_dump(source: MeteredFile) -> None:
     """Header, then every table's data unpacked by pg_restore, to nowhere. Raises Broken, Cannot."""
     header = source.read_at(0, min(source.size, 11))
     if len(header) < 11 or header[5] != 1:
-        raise BrokenCopy("its header makes no sense")
+        raise BrokenCopy(sentence("its header makes no sense"))
     program = commands.find_program("pg_restore")
     if program is None:
-        raise CannotVerify("this machine has no pg_restore to read it with; install postgresql-client")
+        raise CannotVerify(sentence("this machine has no pg_restore to read it with; install postgresql-client"))
     for words in (("--list",), ("--file=/dev/null",)):
         result = _run(source, program, "--format=custom", *words, _path(source), quiet=True)
         if result.code == 0:
             continue
         if "unsupported version" in result.words:
-            raise CannotVerify("it was made by a newer PostgreSQL than this machine's pg_restore")
+            raise CannotVerify(sentence("it was made by a newer PostgreSQL than this machine's pg_restore"))
         if "out of memory" in result.words:
-            raise CannotVerify("to unpack it takes more memory than a read may have")
+            raise CannotVerify(sentence("to unpack it takes more memory than a read may have"))
         if "not built with" in result.words or "compression is not supported" in result.words:
-            raise CannotVerify("this machine's pg_restore does not know its compression")
-        raise BrokenCopy(f"pg_restore finds it damaged: {result.last_error.removeprefix('pg_restore: error: ')}")
+            raise CannotVerify(sentence("this machine's pg_restore does not know its compression"))
+        raise BrokenCopy(
+            sentence("pg_restore finds it damaged: {it}", it=result.last_error.removeprefix("pg_restore: error: "))
+        )
 
 
 def _path(source: MeteredFile) -> str:
@@ -66,8 +71,8 @@ def _run(source: MeteredFile, *argv: str, quiet: bool = False) -> commands.Comma
             argv, seconds=LONGEST, descriptors=(source.descriptor,), quiet=quiet, tick=lambda: source.meter.consume(0)
         )
     except commands.CommandTimeout:
-        raise CannotVerify(f"reading it took more than {LONGEST / 3600:g} hours") from None
+        raise CannotVerify(sentence("reading it took more than {longest:n} hours", longest=LONGEST / 3600)) from None
     except commands.CommandOutputTooLarge:
-        raise CannotVerify("its program said too much") from None
+        raise CannotVerify(sentence("its program said too much")) from None
     except OSError as error:
-        raise CannotVerify(f"its program does not start: {error.strerror}") from None
+        raise CannotVerify(sentence("its program does not start: {error}", error=error.strerror)) from None

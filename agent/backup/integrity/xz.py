@@ -13,6 +13,7 @@ import msgspec
 
 from agent.backup.integrity.meter import PIECE, BrokenCopy, CannotVerify, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
+from inventory.protocol.reasons import sentence
 
 MAGIC: Final = b"\xfd7zXZ\0"
 MEMORY_LIMIT: Final = 256 << 20  # a dictionary of 64 MiB (xz -9) fits, a hostile one does not
@@ -89,7 +90,7 @@ class Xz:
             while self._source.offset < end:
                 piece = self._source.read(min(PIECE, end - self._source.offset))
                 if not piece:
-                    raise BrokenCopy("the file ends too early")
+                    raise BrokenCopy(sentence("the file ends too early"))
                 yield piece
             offset = end
         yield stream.index(first)
@@ -107,9 +108,17 @@ class Xz:
                     return
         except lzma.LZMAError as error:
             if "emory" in str(error):
-                raise CannotVerify(f"to unpack it takes more than {MEMORY_LIMIT >> 20} MiB of memory") from None
-            raise BrokenCopy(f"damaged near byte {self._source.offset}: {error}") from None
-        raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+                raise CannotVerify(
+                    sentence(
+                        "to unpack it takes more than {memory_limit} MiB of memory", memory_limit=MEMORY_LIMIT >> 20
+                    )
+                ) from None
+            raise BrokenCopy(
+                sentence("damaged near byte {offset}: {error}", offset=self._source.offset, error=error)
+            ) from None
+        raise BrokenCopy(
+            sentence("it ends in the middle, after {unpacked} unpacked bytes", unpacked=self._source.meter.unpacked)
+        )
 
     def _streams(self) -> list[XzStream]:
         """Every stream, found from the end: footer, index, header. Raises Broken."""
@@ -119,7 +128,7 @@ class Xz:
             while end >= 4 and self._source.read_at(end - 4, 4) == b"\0\0\0\0":
                 end -= 4  # padding
             if end < 32:
-                raise BrokenCopy("the file ends too early")
+                raise BrokenCopy(sentence("the file ends too early"))
             stream = self._stream_before(end)
             streams.append(stream)
             end = stream.begin
@@ -128,22 +137,22 @@ class Xz:
     def _stream_before(self, end: int) -> XzStream:
         footer = self._source.read_at(end - 12, 12)
         if footer[10:] != b"YZ" or zlib.crc32(footer[4:10]) != int.from_bytes(footer[:4], "little"):
-            raise BrokenCopy("its end is missing")
+            raise BrokenCopy(sentence("its end is missing"))
         size = (int.from_bytes(footer[4:8], "little") + 1) * 4
         if size > LARGEST_INDEX:
-            raise CannotVerify("its index is too large")
+            raise CannotVerify(sentence("its index is too large"))
         if size + 24 > end:
-            raise BrokenCopy("its index makes no sense")
+            raise BrokenCopy(sentence("its index makes no sense"))
         index = self._source.read_at(end - 12 - size, size)
         if zlib.crc32(index[:-4]) != int.from_bytes(index[-4:], "little"):
-            raise BrokenCopy("its index does not match its checksum")
+            raise BrokenCopy(sentence("its index does not match its checksum"))
         blocks = tuple(_records(index))
         begin = end - 12 - size - sum(_padded(unpadded) for unpadded, _ in blocks) - 12
         if begin < 0:
-            raise BrokenCopy("its index tells of more than there is")
+            raise BrokenCopy(sentence("its index tells of more than there is"))
         header = self._source.read_at(begin, 12)
         if header[:6] != MAGIC or header[6:8] != footer[8:10]:
-            raise BrokenCopy("its header and its end do not belong together")
+            raise BrokenCopy(sentence("its header and its end do not belong together"))
         return XzStream(begin, blocks, header, end)
 
 
@@ -169,7 +178,7 @@ def _records(index: bytes) -> Iterator[tuple[int, int]]:
         value = shift = 0
         while True:
             if at >= len(index) or shift > 63:
-                raise BrokenCopy("its index makes no sense")
+                raise BrokenCopy(sentence("its index makes no sense"))
             byte = index[at]
             at += 1
             value |= (byte & 0x7F) << shift
@@ -178,6 +187,6 @@ def _records(index: bytes) -> Iterator[tuple[int, int]]:
                 return value
 
     if index[0] != 0:
-        raise BrokenCopy("its index makes no sense")
+        raise BrokenCopy(sentence("its index makes no sense"))
     for _ in range(number()):
         yield number(), number()

@@ -13,6 +13,7 @@ import msgspec
 
 from agent.backup.integrity.inflate import Inflate
 from agent.backup.integrity.meter import PIECE, BrokenCopy, CannotVerify, MeteredFile, State, SuspectCopy
+from inventory.protocol.reasons import sentence
 
 _END: Final = struct.Struct("<4s4H2LH")
 _LOCATOR: Final = struct.Struct("<4sLQL")
@@ -55,13 +56,17 @@ class Zip:
                 continue
             self._packed += entry.packed
             if self._packed > self._source.size:
-                raise SuspectCopy("its members lie over each other, as in a bomb; it was not read on")
+                raise SuspectCopy(sentence("its members lie over each other, as in a bomb; it was not read on"))
             self._member(number + 1, entry, entry.offset + shift)
             self._done = number + 1
             if self._source.meter.mark_due:
                 self._source.meter.save_mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
         if self.members != count & 0xFFFF and self.members != count:
-            raise BrokenCopy(f"its directory has {self.members} members, and ought to have {count}")
+            raise BrokenCopy(
+                sentence(
+                    "its directory has {members} members, and ought to have {count}", members=self.members, count=count
+                )
+            )
         if self._cannot:
             raise CannotVerify(self._cannot)
 
@@ -72,21 +77,21 @@ class Zip:
         tail = source.read_at(tail_at, source.size - tail_at)
         place = tail.rfind(b"PK\x05\x06")
         if place < 0 or len(tail) - place < _END.size:
-            raise BrokenCopy("its end, with the directory of its members, is missing")
+            raise BrokenCopy(sentence("its end, with the directory of its members, is missing"))
         _, _, _, _, count, size, begin, _ = _END.unpack_from(tail, place)
         end = tail_at + place
         if (count == 0xFFFF or size == _FULL or begin == _FULL) and end >= _LOCATOR.size:
             magic, _, at, _ = _LOCATOR.unpack(source.read_at(end - _LOCATOR.size, _LOCATOR.size))
             if magic == b"PK\x06\x07":
                 if at + _END64.size > source.size:
-                    raise BrokenCopy("its directory is not where it ought to be")
+                    raise BrokenCopy(sentence("its directory is not where it ought to be"))
                 fields = _END64.unpack(source.read_at(at, _END64.size))
                 if fields[0] != b"PK\x06\x06":
-                    raise BrokenCopy("its directory is not where it ought to be")
+                    raise BrokenCopy(sentence("its directory is not where it ought to be"))
                 count, size, begin, end = fields[7], fields[8], fields[9], at
         shift = end - size - begin  # a program that unpacks itself may stand before it
         if shift < 0:
-            raise BrokenCopy("its directory is not where it ought to be")
+            raise BrokenCopy(sentence("its directory is not where it ought to be"))
         return begin + shift, size, count, shift
 
     def _entries(self, begin: int, size: int, count: int) -> Iterator[ZipEntry]:
@@ -98,37 +103,37 @@ class Zip:
             if not held:
                 return
             if len(held) < _ENTRY.size or held[:4] != b"PK\x01\x02":
-                raise BrokenCopy("the directory of its members is damaged")
+                raise BrokenCopy(sentence("the directory of its members is damaged"))
             fields = _ENTRY.unpack_from(held)
             name, extra, comment = fields[10], fields[11], fields[12]
             whole = _ENTRY.size + name + extra + comment
             if whole > len(held):
-                raise BrokenCopy("the directory of its members is damaged")
+                raise BrokenCopy(sentence("the directory of its members is damaged"))
             more = held[_ENTRY.size + name : _ENTRY.size + name + extra]
             yield _entry(held[_ENTRY.size : _ENTRY.size + name], fields, more)
             held = held[whole:]
 
     def _member(self, number: int, entry: ZipEntry, offset: int) -> None:
         if offset + _LOCAL.size > self._source.size:
-            raise BrokenCopy(f"member {number} lies past the file's end")
+            raise BrokenCopy(sentence("member {number} lies past the file's end", number=number))
         local = _LOCAL.unpack(self._source.read_at(offset, _LOCAL.size))
         if local[0] != b"PK\x03\x04":
-            raise BrokenCopy(f"member {number} is not where the directory says")
+            raise BrokenCopy(sentence("member {number} is not where the directory says", number=number))
         if local[9] != len(entry.name) or self._source.read_at(offset + _LOCAL.size, local[9]) != entry.name:
-            raise BrokenCopy(f"member {number} has another name in the directory")
+            raise BrokenCopy(sentence("member {number} has another name in the directory", number=number))
         if entry.flags & _ENCRYPTED:
-            self._cannot = "it is encrypted: its members are there, their content cannot be judged"
+            self._cannot = sentence("it is encrypted: its members are there, their content cannot be judged")
             return
         begin = offset + _LOCAL.size + local[9] + local[10]
         if begin + entry.packed > self._source.size:
-            raise BrokenCopy(f"member {number} lies past the file's end")
+            raise BrokenCopy(sentence("member {number} lies past the file's end", number=number))
         self._source.offset = begin
         try:
             crc, size = self._content(entry)
         except BrokenCopy as error:
-            raise BrokenCopy(f"member {number}: {error}") from None
+            raise BrokenCopy(sentence("member {number}: {error}", number=number, error=error)) from None
         if crc is not None and (crc, size) != (entry.crc, entry.size):
-            raise BrokenCopy(f"member {number}: its content does not match its checksum")
+            raise BrokenCopy(sentence("member {number}: its content does not match its checksum", number=number))
 
     def _content(self, entry: ZipEntry) -> tuple[int | None, int]:
         """(checksum, size) of what comes out; no checksum where the method is not known here."""
@@ -143,14 +148,16 @@ class Zip:
                 return b"" if decoder.eof else decoder.decompress(piece, PIECE)
 
             return self._decode(entry.packed, unpacked, lambda: not decoder.needs_input and not decoder.eof)
-        self._cannot = f"it holds members packed by method {entry.method}, which is not known here"
+        self._cannot = sentence(
+            "it holds members packed by method {method}, which is not known here", method=entry.method
+        )
         return None, 0
 
     def _pieces(self, count: int) -> Iterator[bytes]:
         while count:
             piece = self._source.read(min(PIECE, count))
             if not piece:
-                raise BrokenCopy("the file ends too early")
+                raise BrokenCopy(sentence("the file ends too early"))
             count -= len(piece)
             yield piece
 
@@ -164,7 +171,7 @@ class Zip:
                 try:
                     out = unpack(data)
                 except OSError:
-                    raise BrokenCopy("its content is damaged") from None
+                    raise BrokenCopy(sentence("its content is damaged")) from None
                 self._source.count_unpacked(len(out))
                 crc, size = zlib.crc32(out, crc), size + len(out)
                 data = b""
@@ -181,7 +188,7 @@ class Zip:
                     out, at = inflate.feed(piece, at, False)
                     self._source.count_unpacked(len(out))
             if not inflate.ended:
-                raise BrokenCopy("its content ends in the middle")
+                raise BrokenCopy(sentence("its content ends in the middle"))
             return inflate.crc, inflate.length
         finally:
             inflate.close()

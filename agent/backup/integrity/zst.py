@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from agent.backup.integrity.meter import BrokenCopy, CannotVerify, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
+from inventory.protocol.reasons import sentence
 
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
 OUT: Final = 256 * 1024
@@ -25,7 +26,7 @@ def library() -> Any:
     try:
         libzstd = ctypes.CDLL("libzstd.so.1")
     except OSError:
-        raise CannotVerify("this machine has no libzstd to read zstd with; install libzstd1") from None
+        raise CannotVerify(sentence("this machine has no libzstd to read zstd with; install libzstd1")) from None
     libzstd.ZSTD_createDStream.restype = ctypes.c_void_p
     libzstd.ZSTD_freeDStream.argtypes = (ctypes.c_void_p,)
     libzstd.ZSTD_initDStream.argtypes = (ctypes.c_void_p,)
@@ -81,9 +82,11 @@ class Zstd:
                     offset = self._source.offset - input_buffer.size + input_buffer.pos
                     self._source.meter.save_mark({"offset": offset, "sink": self._sink.state()})
         if inside:
-            raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+            raise BrokenCopy(
+                sentence("it ends in the middle, after {unpacked} unpacked bytes", unpacked=self._source.meter.unpacked)
+            )
 
     def _fail(self, words: str) -> None:
         if words == _WINDOW_TOO_LARGE:
-            raise CannotVerify("to unpack it takes more than 128 MiB of memory")
-        raise BrokenCopy(f"damaged near byte {self._source.offset}: {words}")
+            raise CannotVerify(sentence("to unpack it takes more than 128 MiB of memory"))
+        raise BrokenCopy(sentence("damaged near byte {offset}: {words}", offset=self._source.offset, words=words))

@@ -14,16 +14,17 @@ import msgspec
 from agent.backup import commands, place
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts, BackupQuery, BackupRefused
 from agent.backup.repositories.groups import newest_of_each
+from inventory.protocol.reasons import sentence
 
 NEWEST: Final = 2000  # jobs that are looked at
 _WELL: Final = "TW"
 _UNDER_WAY: Final = "RCBFSmMsjcdtpialL"
 _ENDED: Final = {
-    "E": "ended with errors",
-    "e": "ended with errors",
-    "f": "failed",
-    "A": "was cancelled",
-    "I": "is incomplete",
+    "E": sentence("ended with errors"),
+    "e": sentence("ended with errors"),
+    "f": sentence("failed"),
+    "A": sentence("was cancelled"),
+    "I": sentence("is incomplete"),
 }
 _COLUMNS: Final = "Job.JobId, Job.Name, Client.Name, Job.Level, Job.JobStatus, Job.StartTime, Job.EndTime, Job.JobBytes"
 _FROM: Final = (
@@ -50,19 +51,27 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
 
 def _failing_jobs(copies: list[BackupCopy], query: BackupQuery) -> list[str]:
     """Wanted jobs whose last run did not end well."""
-    last: dict[bytes, BackupCopy] = {}
+    last: dict[tuple[str, str], BackupCopy] = {}
     for copy in sorted(copies, key=lambda copy: copy.at):
         _, host, job = copy.name.decode("utf-8", "replace").split("\n")
         if (not query.hosts or host in query.hosts) and (not query.sources or job in query.sources):
-            last[f"{job} of {host}".encode()] = copy
-    return [f"the last run of {name.decode()} {copy.wrong}" for name, copy in last.items() if copy.wrong]
+            last[job, host] = copy
+    return [
+        sentence("{who} {what}", who=sentence("the last run of {name}", name=" of ".join(name)), what=copy.wrong)
+        for name, copy in last.items()
+        if copy.wrong
+    ]
 
 
 def _copy(row: JobRow, now: float) -> BackupCopy:
     number, job, client, _, status, start_text, end_text, size = row
     under_way = status in _UNDER_WAY
     started_at, at = _parse_time(start_text), _parse_time(end_text)
-    wrong = "" if under_way or status in _WELL else _ENDED.get(status, f"ended with status {status}")
+    wrong = (
+        ""
+        if under_way or status in _WELL
+        else _ENDED.get(status, sentence("ended with status {status}", status=status))
+    )
     return BackupCopy(
         name=f"{number}\n{client or ''}\n{job}".encode("utf-8", "replace"),
         at=at or started_at or 0.0,
@@ -89,10 +98,14 @@ def _read_sqlite(query: BackupQuery) -> list[JobRow]:
         inside = place.real_roots(query.allowed) if query.allowed else (place.real_path(top),)
         descriptor = place.open_file(name, top, inside)
     except FileNotFoundError:
-        raise BackupRefused(f"there is no catalogue {query.path}", gone=True) from None
+        raise BackupRefused(sentence("there is no catalogue {path}", path=query.path), gone=True) from None
     except (OSError, place.PathEscapes) as error:
         raise BackupRefused(
-            f"{query.path} cannot be read: {place.error_text(error) if isinstance(error, OSError) else error}"
+            sentence(
+                "{path} cannot be read: {error}",
+                path=query.path,
+                error=place.error_text(error) if isinstance(error, OSError) else error,
+            )
         ) from None
     finally:
         os.close(top)
@@ -103,7 +116,9 @@ def _read_sqlite(query: BackupQuery) -> list[JobRow]:
         finally:
             database.close()
     except sqlite3.Error as error:
-        raise BackupRefused(f"the catalogue {query.path} cannot be read: {error}") from None
+        raise BackupRefused(
+            sentence("the catalogue {path} cannot be read: {error}", path=query.path, error=error)
+        ) from None
     finally:
         os.close(descriptor)
 
@@ -111,7 +126,7 @@ def _read_sqlite(query: BackupQuery) -> list[JobRow]:
 def _read_psql(backup_query: BackupQuery) -> list[JobRow]:
     program = commands.find_program("psql")
     if program is None:
-        raise BackupRefused("this machine has no psql to read the catalogue with; install postgresql-client")
+        raise BackupRefused(sentence("this machine has no psql to read the catalogue with; install postgresql-client"))
     os.close(place.open_directory(backup_query.path, backup_query.allowed))
     argv = [program, "-X", "-A", "-t", "-w", "-h", backup_query.path, "-d", backup_query.database]
     environment = {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": "-c default_transaction_read_only=on"}
@@ -125,14 +140,18 @@ def _read_psql(backup_query: BackupQuery) -> list[JobRow]:
     try:
         result = commands.run([*argv, "-c", query], seconds=backup_query.timeout, environment=environment)
     except commands.CommandTimeout:
-        raise BackupRefused(f"the catalogue did not answer within {backup_query.timeout:g} s") from None
+        raise BackupRefused(
+            sentence("the catalogue did not answer within {timeout:n} s", timeout=backup_query.timeout)
+        ) from None
     except commands.CommandOutputTooLarge:
-        raise BackupRefused("psql said too much") from None
+        raise BackupRefused(sentence("psql said too much")) from None
     except OSError as error:
-        raise BackupRefused(f"psql does not start: {place.error_text(error)}") from None
+        raise BackupRefused(sentence("psql does not start: {error}", error=place.error_text(error))) from None
     if result.code != 0:
-        raise BackupRefused(f"the catalogue cannot be read: {result.last_error.removeprefix('psql: error: ')}")
+        raise BackupRefused(
+            sentence("the catalogue cannot be read: {it}", it=result.last_error.removeprefix("psql: error: "))
+        )
     try:
         return [msgspec.json.decode(line, type=JobRow) for line in result.out.splitlines() if line]
     except msgspec.DecodeError:
-        raise BackupRefused("the catalogue's answer makes no sense: is it Bacula's or Bareos'?") from None
+        raise BackupRefused(sentence("the catalogue's answer makes no sense: is it Bacula's or Bareos'?")) from None

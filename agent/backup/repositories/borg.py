@@ -36,6 +36,7 @@ from agent.backup.integrity.meter import BrokenCopy, Meter, MeteredFile
 from agent.backup.integrity.read import ReadMarks
 from agent.backup.repositories.files import RepositoryDirectory
 from agent.backup.repositories.groups import newest_of_each
+from inventory.protocol.reasons import sentence
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
 LISTING: Final = 0.6  # of a look's time that borg has
@@ -59,11 +60,15 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
     """The archives, newest first, and the locks. Raises Refused."""
     with RepositoryDirectory(query) as tree:
         if not tree.has("README") or not tree.has("config"):
-            raise BackupRefused(f"{query.path} is not a borg repository: it has no config", gone=True)
+            raise BackupRefused(
+                sentence("{path} is not a borg repository: it has no config", path=query.path), gone=True
+            )
         facts = BackupFacts(now=now, locks=_locks(tree))
         if not query.secret:
             if query.hosts or query.sources:
-                raise BackupRefused("which host an archive is of can only be told with the repository's passphrase")
+                raise BackupRefused(
+                    sentence("which host an archive is of can only be told with the repository's passphrase")
+                )
             return _copies_by_layout(tree, facts)
         try:
             copies = _list_archives(query, now)
@@ -113,7 +118,7 @@ def _list_archives(query: BackupQuery, now: float) -> list[BackupCopy]:
         archives = msgspec.json.decode(result.out, type=_Archives).archives
         return [_copy(archive, now) for archive in archives if not archive.name.endswith(".checkpoint")]
     except (msgspec.DecodeError, ValueError):
-        raise BackupRefused("borg's list of archives makes no sense") from None
+        raise BackupRefused(sentence("borg's list of archives makes no sense")) from None
 
 
 def _copy(archive: _Archive, now: float) -> BackupCopy:
@@ -141,11 +146,11 @@ def verify(query: BackupQuery, meter: Meter, marks: ReadMarks, stage: list[str])
 def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
     with RepositoryDirectory(query) as tree:
         if _locks(tree):
-            raise BackupRefused("the repository is locked: it is checked later", gone=True)
+            raise BackupRefused(sentence("the repository is locked: it is checked later"), gone=True)
     result = _borg(query, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.consume(0))
     if result.code == 0:
         return GOOD, "", "borg check"
-    return BROKEN, f"borg check says: {_first_error_line(result.words)[:160]}", "borg check"
+    return BROKEN, sentence("borg check says: {words}", words=_first_error_line(result.words)[:160]), "borg check"
 
 
 def _traceback_line(words: str) -> str:
@@ -160,7 +165,7 @@ def _first_error_line(words: str) -> str:
     telling = (
         line for line in lines if any(word in line.lower() for word in ("mismatch", "missing", "error", "corrupt"))
     )
-    return next(telling, lines[-1] if lines else "it failed")
+    return next(telling, lines[-1] if lines else sentence("it failed"))
 
 
 def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple[str, str, str]:
@@ -177,14 +182,20 @@ def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tu
                 continue  # compacted since
             except (OSError, place.PathEscapes) as error:
                 raise BackupRefused(
-                    f"{file} cannot be read: {place.error_text(error) if isinstance(error, OSError) else error}"
+                    sentence(
+                        "{file} cannot be read: {error}",
+                        file=file,
+                        error=place.error_text(error) if isinstance(error, OSError) else error,
+                    )
                 ) from None
             try:
                 count += sum(1 for _ in entries(MeteredFile(descriptor, meter)))
             except BrokenCopy as error:
                 wrong.append(f"{file}: {error}")
             except OSError as error:
-                raise BackupRefused(f"{file} cannot be read: {place.error_text(error)}") from None
+                raise BackupRefused(
+                    sentence("{file} cannot be read: {error}", file=file, error=place.error_text(error))
+                ) from None
             finally:
                 os.close(descriptor)
             passed = number
@@ -192,13 +203,13 @@ def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tu
                 meter.save_mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
         return BROKEN, wrong[0], f"{count} entries"
-    return (GOOD, "", f"{count} entries") if count else (CANNOT, "it holds nothing to compare", "")
+    return (GOOD, "", f"{count} entries") if count else (CANNOT, sentence("it holds nothing to compare"), "")
 
 
 def entries(source: MeteredFile) -> Iterator[int]:
     """The tag of every entry of a segment, its checksum compared. Raises Broken."""
     if source.read_at(0, min(len(MAGIC), source.size)) != MAGIC:
-        raise BrokenCopy("it does not begin as a segment does")
+        raise BrokenCopy(sentence("it does not begin as a segment does"))
     held, at = b"", len(MAGIC)
     source.offset = at
 
@@ -213,14 +224,14 @@ def entries(source: MeteredFile) -> Iterator[int]:
 
     while more(1):
         if not more(_HEADER.size):
-            raise BrokenCopy(f"it ends in the middle of an entry, at byte {at}")
+            raise BrokenCopy(sentence("it ends in the middle of an entry, at byte {at}", at=at))
         crc, size, tag = _HEADER.unpack_from(held)
         if not _HEADER.size <= size <= LARGEST_ENTRY:
-            raise BrokenCopy(f"the entry at byte {at} makes no sense")
+            raise BrokenCopy(sentence("the entry at byte {at} makes no sense", at=at))
         if not more(size):
-            raise BrokenCopy(f"it ends in the middle of an entry, at byte {at}")
+            raise BrokenCopy(sentence("it ends in the middle of an entry, at byte {at}", at=at))
         if zlib.crc32(memoryview(held)[4:size]) != crc:
-            raise BrokenCopy(f"the entry at byte {at} does not match its checksum")
+            raise BrokenCopy(sentence("the entry at byte {at} does not match its checksum", at=at))
         yield tag
         held, at = held[size:], at + size
 
@@ -231,7 +242,7 @@ def _borg(
     """Run borg, which is not to write into the repository. The passphrase goes through a pipe. Raises Refused."""
     program = commands.find_program("borg", "borgbackup")
     if program is None:
-        raise BackupRefused("this machine has no borg to look into the repository with")
+        raise BackupRefused(sentence("this machine has no borg to look into the repository with"))
     secret = query.secret.get("password", "") or query.secret.get("passphrase", "")
     read, write = os.pipe()
     os.write(write, secret.encode() + b"\n")
@@ -250,16 +261,16 @@ def _borg(
         try:
             result = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
         except commands.CommandTimeout:
-            raise ListingFailed(f"borg did not end within {seconds:g} s") from None
+            raise ListingFailed(sentence("borg did not end within {seconds:n} s", seconds=seconds)) from None
         except commands.CommandOutputTooLarge:
-            raise BackupRefused("borg said too much") from None
+            raise BackupRefused(sentence("borg said too much")) from None
         except OSError as error:
-            raise BackupRefused(f"borg does not start: {place.error_text(error)}") from None
+            raise BackupRefused(sentence("borg does not start: {error}", error=place.error_text(error))) from None
         finally:
             os.close(read)
     if "passphrase supplied" in result.words or "passphrase is incorrect" in result.words.lower():
-        raise BackupRefused("the password in this agent's file does not open the repository")
+        raise BackupRefused(sentence("the password in this agent's file does not open the repository"))
     if result.code == 0 or (bad and not re.search(r"Permission denied|Read-only file system|Traceback", result.words)):
         return result
     error_line = _traceback_line(result.words).replace(secret, "…") if secret else _traceback_line(result.words)
-    raise ListingFailed(f"borg cannot look into it: {error_line}")
+    raise ListingFailed(sentence("borg cannot look into it: {error_line}", error_line=error_line))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agent.backup import place
 from agent.backup.facts import BackupQuery, BackupRefused, RepositoryLock
+from inventory.protocol.reasons import sentence
 
 
 class RepositoryDirectory:
@@ -46,7 +47,14 @@ class RepositoryDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            raise BackupRefused(f"{self.path}/{folder} cannot be looked at: {place.error_text(error)}") from None
+            raise BackupRefused(
+                sentence(
+                    "{path}/{folder} cannot be looked at: {error}",
+                    path=self.path,
+                    folder=folder,
+                    error=place.error_text(error),
+                )
+            ) from None
         try:
             with os.scandir(opened) as listing:
                 for entry in listing:
@@ -57,7 +65,14 @@ class RepositoryDirectory:
                     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
                         yield entry.name, status
         except OSError as error:
-            raise BackupRefused(f"{self.path}/{folder} cannot be looked at: {place.error_text(error)}") from None
+            raise BackupRefused(
+                sentence(
+                    "{path}/{folder} cannot be looked at: {error}",
+                    path=self.path,
+                    folder=folder,
+                    error=place.error_text(error),
+                )
+            ) from None
         finally:
             os.close(opened)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupQuery
+from inventory.protocol.reasons import sentence
 
 
 def split_name(copy: BackupCopy) -> tuple[str, str, tuple[str, ...]]:
@@ -35,7 +36,9 @@ def newest_of_each(
             fits = pair[0] in ("", host) and (not pair[1] or among(pair[1], sources))
             if fits and copy.at <= now + 86_400 and (pair not in newest or copy.at > newest[pair].at):
                 newest[pair] = copy
-    missing = [f"there is no backup of {_source_text(*pair)}" for pair in pairs if pair not in newest]
+    missing: list[str] = [
+        sentence("there is no backup of {pair}", pair=_source_text(*pair)) for pair in pairs if pair not in newest
+    ]
     return sorted(newest.values(), key=lambda copy: copy.at)[:MOST_COPIES], missing
 
 

@@ -32,6 +32,7 @@ from agent.backup.integrity.meter import Meter, MeteredFile
 from agent.backup.integrity.read import ReadMarks
 from agent.backup.repositories.files import RepositoryDirectory
 from agent.backup.repositories.groups import newest_of_each
+from inventory.protocol.reasons import pack, sentence, unpack
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
 LISTING: Final = 0.6  # of a look's time that restic has: it tries damaged files again and again
@@ -51,7 +52,9 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
     """The snapshots, newest first, and the locks. Raises Refused."""
     with RepositoryDirectory(query) as tree:
         if not tree.has("config"):
-            raise BackupRefused(f"{query.path} is not a restic repository: it has no config", gone=True)
+            raise BackupRefused(
+                sentence("{path} is not a restic repository: it has no config", path=query.path), gone=True
+            )
         facts = BackupFacts(now=now, locks=tree.locks("locks"))
         if "password" in query.secret:
             try:
@@ -62,7 +65,9 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
                 facts.notes.append(error.reason)
                 copies = _copies_by_layout(tree, now)
         elif query.hosts or query.sources:
-            raise BackupRefused("which host and path a snapshot is of can only be told with the repository's password")
+            raise BackupRefused(
+                sentence("which host and path a snapshot is of can only be told with the repository's password")
+            )
         else:
             copies = _copies_by_layout(tree, now)
     facts.count = len(copies)
@@ -87,7 +92,7 @@ def _list_snapshots(query: BackupQuery) -> list[BackupCopy]:
     try:
         snapshots = msgspec.json.decode(result.out or b"[]", type=list[_Snapshot] | None) or []
     except msgspec.DecodeError:
-        raise BackupRefused("restic's list of snapshots makes no sense") from None
+        raise BackupRefused(sentence("restic's list of snapshots makes no sense")) from None
     return [_copy(snapshot) for snapshot in snapshots]
 
 
@@ -95,7 +100,7 @@ def _copy(snapshot: _Snapshot) -> BackupCopy:
     try:
         at = datetime.datetime.fromisoformat(snapshot.time[:19] + "+00:00").timestamp() - _offset(snapshot.time)
     except ValueError:
-        raise BackupRefused("restic's list of snapshots has a time that makes no sense") from None
+        raise BackupRefused(sentence("restic's list of snapshots has a time that makes no sense")) from None
     seconds = None
     started, ended = (snapshot.summary.get(key) for key in ("backup_start", "backup_end"))
     if isinstance(started, str) and isinstance(ended, str):
@@ -143,7 +148,7 @@ def verify(query: BackupQuery, meter: Meter, marks: ReadMarks, stage: list[str])
 def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
     with RepositoryDirectory(query) as tree:
         if tree.locks("locks"):
-            raise BackupRefused("the repository is locked: it is checked later", gone=True)
+            raise BackupRefused(sentence("the repository is locked: it is checked later"), gone=True)
     # what stands in the index first: it fails at once on what reading would try again for an hour
     for share in ([], [f"--read-data-subset={query.check_share:.3%}"])[: 2 if query.check_share else 1]:
         result = _restic(query, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.consume(0))
@@ -153,7 +158,7 @@ def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
         return GOOD, "", "restic check"
     lines = [line.strip() for line in (result.out.decode("utf-8", "replace") + "\n" + result.words).splitlines()]
     first = next((line for line in lines if any(word in line for word in _TELLING)), result.last_error)
-    return BROKEN, f"restic check says: {first[:160]}", "restic check"
+    return BROKEN, sentence("restic check says: {first}", first=first[:160]), "restic check"
 
 
 def _compare_hashes(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple[str, str, str]:
@@ -167,15 +172,17 @@ def _compare_hashes(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple
                 if file <= passed or not _HASHED.fullmatch(name):
                     continue
                 if (bad := _wrong(tree, file, name, meter)) != "":
-                    wrong.append(f"{folder.partition('/')[0]}/{name[:8]} {bad}")
+                    wrong.append(pack(sentence("{who} {what}", who=f"{folder.partition('/')[0]}/{name[:8]}", what=bad)))
                 passed, count = file, count + 1
                 if meter.mark_due:
                     meter.save_mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return BROKEN, f"{wrong[0]}{more}", f"{count} files against their names"
+        words = unpack(wrong[0])
+        if len(wrong) > 1:
+            words = sentence("{so} and {gone} more", so=words, gone=len(wrong) - 1)
+        return BROKEN, words, f"{count} files against their names"
     if not count:
-        return CANNOT, "it holds nothing to compare", ""
+        return CANNOT, sentence("it holds nothing to compare"), ""
     return GOOD, "", f"{count} files against their names"
 
 
@@ -187,7 +194,11 @@ def _wrong(tree: RepositoryDirectory, file: str, name: str, meter: Meter) -> str
         return ""  # pruned since
     except (OSError, place.PathEscapes) as error:
         raise BackupRefused(
-            f"{file} cannot be read: {place.error_text(error) if isinstance(error, OSError) else error}"
+            sentence(
+                "{file} cannot be read: {error}",
+                file=file,
+                error=place.error_text(error) if isinstance(error, OSError) else error,
+            )
         ) from None
     try:
         digest = ResumableHash("sha256")
@@ -195,7 +206,9 @@ def _wrong(tree: RepositoryDirectory, file: str, name: str, meter: Meter) -> str
         while piece := source.read():
             digest.update(piece)
     except OSError as error:
-        raise BackupRefused(f"{file} cannot be read: {place.error_text(error)}") from None
+        raise BackupRefused(
+            sentence("{file} cannot be read: {error}", file=file, error=place.error_text(error))
+        ) from None
     finally:
         os.close(descriptor)
     return "" if digest.hexdigest() == name else "is not what its name says"
@@ -207,7 +220,7 @@ def _restic(
     """Run restic, which is not to write: no lock, no cache. The password goes through a pipe. Raises Refused."""
     program = commands.find_program("restic")
     if program is None:
-        raise BackupRefused("this machine has no restic to look into the repository with")
+        raise BackupRefused(sentence("this machine has no restic to look into the repository with"))
     read, write = os.pipe()
     try:
         os.write(write, query.secret["password"].encode() + b"\n")
@@ -227,11 +240,11 @@ def _restic(
             argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick or (lambda: None)
         )
     except commands.CommandTimeout:
-        raise ListingFailed(f"restic did not end within {seconds:g} s") from None
+        raise ListingFailed(sentence("restic did not end within {seconds:n} s", seconds=seconds)) from None
     except commands.CommandOutputTooLarge:
-        raise BackupRefused("restic said too much") from None
+        raise BackupRefused(sentence("restic said too much")) from None
     except OSError as error:
-        raise BackupRefused(f"restic does not start: {place.error_text(error)}") from None
+        raise BackupRefused(sentence("restic does not start: {error}", error=place.error_text(error))) from None
     finally:
         os.close(read)
     if result.code == 0 or (
@@ -239,6 +252,6 @@ def _restic(
     ):
         return result
     if "wrong password" in result.words:
-        raise BackupRefused("the password in this agent's file does not open the repository")
+        raise BackupRefused(sentence("the password in this agent's file does not open the repository"))
     error_line = result.last_error.replace(query.secret["password"], "…")
-    raise ListingFailed(f"restic cannot look into it: {error_line}")
+    raise ListingFailed(sentence("restic cannot look into it: {error_line}", error_line=error_line))

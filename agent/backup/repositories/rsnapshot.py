@@ -11,6 +11,7 @@ from typing import Final
 from agent.backup import place
 from agent.backup.facts import BackupCopy, BackupFacts, BackupQuery, RepositoryLock
 from agent.backup.repositories.files import RepositoryDirectory
+from inventory.protocol.reasons import sentence
 
 _TREE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*)\.(\d+)")
 _LEFTOVER: Final = re.compile(r"_delete\.\d+")
@@ -32,15 +33,15 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
         facts.count = len(trees)
         points = {name: _points(tree, name) for _, name in trees[:2]}
         for at, name in trees[:40]:
-            wrong = "is empty" if name in points and not points[name] else ""
+            wrong = sentence("is empty") if name in points and not points[name] else ""
             facts.copies.append(BackupCopy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))
         expected = set(query.sources or query.hosts)
         if not expected and len(trees) > 1:
             expected = points[trees[1][1]]
         if trees and (gone := sorted(expected - points[trees[0][1]])):
-            words = f"{trees[0][1]} lacks {', '.join(gone[:3])}" + (
-                f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-            )
+            words = sentence("{trees} lacks {gone}", trees=trees[0][1], gone=", ".join(gone[:3]))
+            if len(gone) > 3:
+                words = sentence("{so} and {gone} more", so=words, gone=len(gone) - 3)
             (facts.missing if query.sources or query.hosts else facts.notes).append(words)
     return facts
 

@@ -17,6 +17,7 @@ import msgspec
 from agent.clients.net.resolve import address_literal
 from agent.clients.net.stream import TcpStream
 from agent.failure import ProbeFailed, printable
+from inventory.protocol.reasons import sentence
 
 MAX_HEAD: Final = 65_536  # bytes of status line and header fields, interim answers included
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?$")
@@ -48,19 +49,19 @@ class Url(msgspec.Struct, frozen=True):
 def parse_url(text: str) -> Url:
     """Raises ValueError, in words. A name and password in a URL are refused: they would be secrets in a plan."""
     if _UNSAFE.search(text):
-        raise ValueError("a URL has no spaces or control characters")
+        raise ValueError(sentence("a URL has no spaces or control characters"))
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https"):
-        raise ValueError("the URL must begin with http:// or https://")
+        raise ValueError(sentence("the URL must begin with http:// or https://"))
     if "@" in parts.netloc:
-        raise ValueError("the URL must not carry a user name or password")
+        raise ValueError(sentence("the URL must not carry a user name or password"))
     tls = parts.scheme == "https"
     try:
         port = parts.port if parts.port is not None else (443 if tls else 80)
     except ValueError:
-        raise ValueError("the URL's port is not a number from 1 to 65535") from None
+        raise ValueError(sentence("the URL's port is not a number from 1 to 65535")) from None
     if port == 0:
-        raise ValueError("the URL's port is not a number from 1 to 65535")
+        raise ValueError(sentence("the URL's port is not a number from 1 to 65535"))
     host = ascii_host(parts.hostname or "")
     shown = f"[{host}]" if ":" in host else host
     authority = shown if port == (443 if tls else 80) else f"{shown}:{port}"
@@ -73,18 +74,18 @@ def parse_url(text: str) -> Url:
 def ascii_host(name: str) -> str:
     """A host name as the resolver, TLS and the Host field want it (IDNA), or an address. Raises ValueError."""
     if not name:
-        raise ValueError("there is no host name")
+        raise ValueError(sentence("there is no host name"))
     address = address_literal(name)
     if address is not None:
         return str(address)
     if len(name) > 253:
-        raise ValueError("the host name is too long")
+        raise ValueError(sentence("the host name is too long"))
     try:
         ascii_name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
     except UnicodeError:
-        raise ValueError(f"{printable(name)} is not a host name") from None
+        raise ValueError(sentence("{name} is not a host name", name=printable(name))) from None
     if not _HOST.fullmatch(ascii_name) or ".." in ascii_name or any(len(part) > 63 for part in ascii_name.split(".")):
-        raise ValueError(f"{printable(name)} is not a host name")
+        raise ValueError(sentence("{name} is not a host name", name=printable(name)))
     return ascii_name
 
 
@@ -95,9 +96,9 @@ def parse_fields(lines: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         name, colon, value = line.partition(":")
         value = value.strip()
         if not colon or not _TOKEN.fullmatch(name):
-            raise ValueError(f"{printable(line)} is not a header field (Name: value)")
+            raise ValueError(sentence("{line} is not a header field (Name: value)", line=printable(line)))
         if any((c < " " and c != "\t") or c == "\x7f" or c > "\xff" for c in value):
-            raise ValueError(f"the header field {name} has characters that a header cannot carry")
+            raise ValueError(sentence("the header field {name} has characters that a header cannot carry", name=name))
         fields.append((name, value))
     return tuple(fields)
 
@@ -141,18 +142,22 @@ async def read_head(stream: TcpStream, first: bytes) -> Head:
         end = _end_of_head(data)
         while end < 0:
             if not data.startswith(b"HTTP/1."[: len(data)]):
-                raise ProbeFailed(f"the answer is not HTTP/1: it begins {printable(data)}")
+                raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
             if used + len(data) > MAX_HEAD:
-                raise ProbeFailed(f"the answer's header is longer than {MAX_HEAD} bytes")
+                raise ProbeFailed(sentence("the answer's header is longer than {max_head} bytes", max_head=MAX_HEAD))
             more = await stream.receive()
             if not more:
-                raise ProbeFailed("the connection ended within the answer's header" if data else "the answer is empty")
+                raise ProbeFailed(
+                    sentence("the connection ended within the answer's header")
+                    if data
+                    else sentence("the answer is empty")
+                )
             searched = max(len(data) - 3, 0)
             data += more
             end = _end_of_head(data, searched)
         used += end
         if used > MAX_HEAD:
-            raise ProbeFailed(f"the answer's header is longer than {MAX_HEAD} bytes")
+            raise ProbeFailed(sentence("the answer's header is longer than {max_head} bytes", max_head=MAX_HEAD))
         head = _parse_head(data[:end], data[end:])
         if head.status >= 200 or head.status == 101:
             return head
@@ -172,14 +177,14 @@ def _parse_head(data: bytes, rest: bytes) -> Head:
     lines = data.split(b"\n")
     matched = _STATUS_LINE.match(lines[0])
     if not matched:
-        raise ProbeFailed(f"the answer is not HTTP/1: it begins {printable(data)}")
+        raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
     fields: dict[bytes, list[bytes]] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         if colon:
             fields.setdefault(name.lower(), []).append(value.strip())
         elif line.strip() and line[:1] not in b" \t":  # an obsolete folded line is passed over
-            raise ProbeFailed(f"the answer's header has a line that is no field: {printable(line)}")
+            raise ProbeFailed(sentence("the answer's header has a line that is no field: {line}", line=printable(line)))
     return Head(int(matched[1]), fields, rest)
 
 
@@ -211,7 +216,7 @@ class Body:
                 # one byte more than there is room for tells whether there is more
                 piece = self._inflater.decompress(piece, room + 1)
             except zlib.error:
-                raise ProbeFailed("the body is damaged: it does not decompress") from None
+                raise ProbeFailed(sentence("the body is damaged: it does not decompress")) from None
         self._plain += len(piece)
         if self._keep:
             self.data += piece[:room]
@@ -221,7 +226,7 @@ class Body:
     def finish(self) -> None:
         """Raises Trouble when the content ends before its compression does."""
         if self._inflater is not None and self.size and not self.overlong and not self._inflater.eof:
-            raise ProbeFailed("the body is damaged: its compressed stream is cut short")
+            raise ProbeFailed(sentence("the body is damaged: its compressed stream is cut short"))
 
 
 def _inflater(encoding: bytes) -> "zlib._Decompress | None":
@@ -230,7 +235,9 @@ def _inflater(encoding: bytes) -> "zlib._Decompress | None":
         return None
     if encoding in (b"gzip", b"x-gzip", b"deflate"):
         return zlib.decompressobj(47)  # gzip or zlib, by its header
-    raise ProbeFailed(f"the body is encoded as {printable(encoding)}, which was not asked for")
+    raise ProbeFailed(
+        sentence("the body is encoded as {encoding}, which was not asked for", encoding=printable(encoding))
+    )
 
 
 async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep: bool = True) -> Body:
@@ -242,7 +249,11 @@ async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep
     if transfer == b"chunked":
         await _read_chunks(stream, head.rest, body)
     elif transfer:
-        raise ProbeFailed(f"the body's transfer encoding is {printable(transfer)}, which was not asked for")
+        raise ProbeFailed(
+            sentence(
+                "the body's transfer encoding is {transfer}, which was not asked for", transfer=printable(transfer)
+            )
+        )
     elif b"content-length" in head.fields:
         await _read_length(stream, head.rest, body, _content_length(head.fields[b"content-length"]))
     else:
@@ -257,9 +268,9 @@ async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep
 
 def _content_length(values: list[bytes]) -> int:
     if len(set(values)) > 1:
-        raise ProbeFailed("the answer gives several different lengths of its body")
+        raise ProbeFailed(sentence("the answer gives several different lengths of its body"))
     if not values[0].isdigit() or len(values[0]) > 18:
-        raise ProbeFailed(f"the answer gives {printable(values[0])} as the length of its body")
+        raise ProbeFailed(sentence("the answer gives {values} as the length of its body", values=printable(values[0])))
     return int(values[0])
 
 
@@ -273,7 +284,7 @@ async def _read_length(stream: TcpStream, piece: bytes, body: Body, length: int)
             return
         piece = await stream.receive()
         if not piece:
-            raise ProbeFailed(f"the body ended after {body.size} of {length} bytes")
+            raise ProbeFailed(sentence("the body ended after {size} of {length} bytes", size=body.size, length=length))
 
 
 class _Chunks:
@@ -287,7 +298,7 @@ class _Chunks:
     async def _receive_more(self) -> None:
         piece = await self._stream.receive()
         if not piece:
-            raise ProbeFailed("the body ended within its chunks")
+            raise ProbeFailed(sentence("the body ended within its chunks"))
         self._data, self._at = self._data[self._at :] + piece, 0
 
     async def line(self, limit: int = 4096) -> bytes:
@@ -295,7 +306,7 @@ class _Chunks:
         while (end := self._data.find(b"\n", self._at)) < 0 and len(self._data) - self._at <= limit:
             await self._receive_more()
         if end < 0 or end - self._at > limit:
-            raise ProbeFailed("the body's chunks are damaged: a line is too long")
+            raise ProbeFailed(sentence("the body's chunks are damaged: a line is too long"))
         line, self._at = self._data[self._at : end], end + 1
         return line.removesuffix(b"\r")
 
@@ -313,7 +324,7 @@ async def _read_chunks(stream: TcpStream, data: bytes, body: Body) -> None:
     for count in itertools.count(1):
         text = (await chunks.line()).partition(b";")[0].strip()
         if not _CHUNK_SIZE.fullmatch(text):
-            raise ProbeFailed(f"the body's chunks are damaged: {printable(text)} is no length")
+            raise ProbeFailed(sentence("the body's chunks are damaged: {text} is no length", text=printable(text)))
         left = int(text, 16)
         if left == 0:
             break
@@ -323,11 +334,11 @@ async def _read_chunks(stream: TcpStream, data: bytes, body: Body) -> None:
             if not body.feed(piece):
                 return
         if await chunks.line(2):
-            raise ProbeFailed("the body's chunks are damaged: one is longer than it says")
+            raise ProbeFailed(sentence("the body's chunks are damaged: one is longer than it says"))
         if count % 256 == 0:
             await asyncio.sleep(0)  # thousands of tiny chunks must not hold the loop
     trailers = 0
     while line := await chunks.line():
         trailers += len(line)
         if trailers > MAX_HEAD:
-            raise ProbeFailed("the body's trailer is endless")
+            raise ProbeFailed(sentence("the body's trailer is endless"))

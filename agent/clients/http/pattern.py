@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
+from inventory.protocol.reasons import sentence
+
 MAX_MEMORY: Final = 4 << 20  # bytes for a pattern's automaton: bounds its size
 MAX_STEPS: Final = 200  # of ``re`` from one place of the text: some 1.5 s for a million letters, at worst
 
@@ -49,10 +51,11 @@ def compiled(source: str) -> Search:
     try:
         search: Search = re2.compile(_in_re2_words(source), options).search
     except UnicodeEncodeError:
-        raise ValueError("the pattern: half a character") from None
+        raise ValueError(sentence("the pattern: half a character")) from None
     except re2.error as error:
-        reason = error.args[0]
-        raise ValueError(f"the pattern: {reason.decode() if isinstance(reason, bytes) else reason}") from None
+        words = error.args[0]
+        words = words.decode() if isinstance(words, bytes) else words
+        raise ValueError(sentence("the pattern: {error}", error=words)) from None
     return search
 
 
@@ -71,9 +74,15 @@ def _in_re2_words(source: str) -> str:
             in_class = False
         elif escaped is not None:
             if escaped in "bBC":
-                raise ValueError(f"the pattern: {token[0]} is not understood here; for a word's end: (?:$|[^\\pL])")
+                raise ValueError(
+                    sentence(
+                        "the pattern: {token} is not understood here; for a word's end: (?:$|[^\\pL])", token=token[0]
+                    )
+                )
             if in_class and escaped in "WS":
-                raise ValueError(f"the pattern: {token[0]} between [ and ] is not understood here")
+                raise ValueError(
+                    sentence("the pattern: {token} between [ and ] is not understood here", token=token[0])
+                )
             return (_INSIDE_CLASS if in_class else _OUTSIDE_CLASS).get(escaped, token[0])
         return token[0]
 
@@ -92,10 +101,12 @@ def bounded(source: str) -> Search:
         if width <= MAX_STEPS and _ways(parsed) * (width + 1) <= MAX_STEPS:
             return re.compile(source).search
     except (re.error, RecursionError, OverflowError, FutureWarning, DeprecationWarning) as error:
-        raise ValueError(f"the pattern: {error}") from None
+        raise ValueError(sentence("the pattern: {error}", error=error)) from None
     raise ValueError(
-        "the pattern: without the library google-re2, which this machine has not, only short repetitions are searched "
-        "for (no * and no +), as others may take for ever"
+        sentence(
+            "the pattern: without the library google-re2, which this machine has not, only short repetitions are "
+            "searched for (no * and no +), as others may take for ever"
+        )
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from agent.clients.http.http1 import Head, Url, build_request, read_head
 from agent.clients.net.stream import CHUNK, TcpStream
 from agent.failure import ProbeFailed, printable
+from inventory.protocol.reasons import Reason, sentence
 from inventory.protocol.states import UNKNOWN
 
 MIN_BYTES: Final = 64 * 1024  # bytes below which a short transfer tells more of the round trip than of the rate
@@ -31,7 +32,7 @@ _BYTES_ACKED: Final = 120  # place in struct tcp_info (linux/tcp.h, since 4.1)
 class TransferRefused(ProbeFailed):
     """The server answered with a status that is none of success."""
 
-    def __init__(self, reason: str, head: Head) -> None:
+    def __init__(self, reason: Reason, head: Head) -> None:
         super().__init__(reason)
         self.head = head
 
@@ -60,7 +61,7 @@ async def download(
     await stream.send(build_request(url, "GET", (("Range", f"bytes=0-{max_bytes - 1}"),), b""))
     head = await read_head(stream, await stream.receive())
     if head.status not in (200, 206):
-        raise TransferRefused(f"status {head.status} instead of 200 or 206", head)
+        raise TransferRefused(sentence("status {status} instead of 200 or 206", status=head.status), head)
     on_head(head)
     length = _content_length(head)
     chunked = head.last_value(b"transfer-encoding") is not None
@@ -88,11 +89,12 @@ async def download(
     except TimeoutError:
         last = time.perf_counter()
     if ended and (chunked or (length is not None and size < length)):
-        raise ProbeFailed(f"the content ended after {size} bytes, before its end")
+        raise ProbeFailed(sentence("the content ended after {size} bytes, before its end", size=size))
     if size == 0:
-        raise ProbeFailed(
-            f"{stream.who} sent no content" + ("" if ended or length == 0 else f" within {seconds:.3g} s")
-        )
+        words = sentence("{who} sent no content", who=stream.who)
+        if not ended and length != 0:
+            words = sentence("{so} within {seconds:n} s", so=words, seconds=f"{seconds:.3g}")
+        raise ProbeFailed(words)
     return _checked_transfer(size, size - first, last - started)
 
 
@@ -136,7 +138,9 @@ async def upload(
         await _raise_if_refused(stream)
         carried = sent if before is None or after is None else min(after - before, sent + CHUNK)
         if carried == 0:
-            raise ProbeFailed(f"{stream.who} took no content within {seconds:.3g} s") from None
+            raise ProbeFailed(
+                sentence("{who} took no content within {seconds:n} s", who=stream.who, seconds=f"{seconds:.3g}")
+            ) from None
         return _checked_transfer(carried, carried, elapsed)
     return _checked_transfer(sent, sent, elapsed)
 
@@ -151,7 +155,7 @@ async def _await_continue(stream: TcpStream) -> None:
         data += more
     if not data.startswith(b"HTTP/1.1 100 "):
         _require_success(await read_head(stream, data))
-        raise ProbeFailed(f"{stream.who} answered before it had anything")
+        raise ProbeFailed(sentence("{who} answered before it had anything", who=stream.who))
 
 
 async def _send(stream: TcpStream, data: bytes) -> None:
@@ -166,7 +170,7 @@ async def _send(stream: TcpStream, data: bytes) -> None:
         if not first:
             raise
         _require_success(await read_head(stream, first))
-        raise ProbeFailed(f"{stream.who} answered before it had everything") from None
+        raise ProbeFailed(sentence("{who} answered before it had everything", who=stream.who)) from None
 
 
 async def _raise_if_refused(stream: TcpStream) -> None:
@@ -181,12 +185,17 @@ async def _raise_if_refused(stream: TcpStream) -> None:
 
 def _require_success(head: Head) -> None:
     if not 200 <= head.status < 300:
-        raise TransferRefused(f"status {head.status} instead of 200 to the upload", head)
+        raise TransferRefused(sentence("status {status} instead of 200 to the upload", status=head.status), head)
 
 
 def _checked_transfer(size: int, counted: int, seconds: float) -> Transfer:
     if seconds < MIN_SECONDS and counted < MIN_BYTES:
-        raise ProbeFailed(f"only {size} bytes came in {seconds:.3g} s: too few to tell a rate", UNKNOWN)
+        raise ProbeFailed(
+            sentence(
+                "only {size} bytes came in {seconds:n} s: too few to tell a rate", size=size, seconds=f"{seconds:.3g}"
+            ),
+            UNKNOWN,
+        )
     return Transfer(size, counted, max(seconds, 1e-6))
 
 
@@ -196,7 +205,7 @@ def _content_length(head: Head) -> int | None:
     if text is None or head.last_value(b"transfer-encoding") is not None:
         return None
     if not text.isdigit() or len(text) > 18:
-        raise ProbeFailed(f"the answer gives {printable(text)} as the length of its content")
+        raise ProbeFailed(sentence("the answer gives {text} as the length of its content", text=printable(text)))
     return int(text)
 
 

@@ -4,6 +4,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from inventory.protocol.reasons import sentence
+
 TOKEN_SIZE: Final = 8  # bytes at the start of the payload by which a reply is known to be ours
 _HEADER: Final = struct.Struct("!BBHHH")
 _NUMBERS: Final = struct.Struct("!HH")
@@ -13,32 +15,34 @@ ERRORS: Final = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
 _ICMP: Final = {4: 1, 6: 58}  # protocol numbers
 
 _ERROR_TEXTS: Final = {
-    (4, 3, 0): "there is no route to its network",
-    (4, 3, 1): "nobody answers for that address on its own network",
-    (4, 3, 2): "the host does not speak ICMP",
-    (4, 3, 3): "no such port",
-    (4, 3, 4): "the packet is too large for a link on the way",
-    (4, 3, 9): "its network is closed by its administrator",
-    (4, 3, 10): "the host is closed by its administrator",
-    (4, 3, 13): "a firewall refuses the packets",
-    (4, 11, 0): "the packet passed too many routers (a routing loop?)",
-    (4, 11, 1): "pieces of the packet were lost on the way",
-    (6, 1, 0): "there is no route to it",
-    (6, 1, 1): "a firewall refuses the packets",
-    (6, 1, 2): "it is beyond the scope of our address",
-    (6, 1, 3): "nobody answers for that address on its own network",
-    (6, 1, 4): "no such port",
-    (6, 1, 5): "our address is refused by policy",
-    (6, 1, 6): "the route to it rejects packets",
-    (6, 2, 0): "the packet is too large for a link on the way",
-    (6, 3, 0): "the packet passed too many routers (a routing loop?)",
-    (6, 3, 1): "pieces of the packet were lost on the way",
+    (4, 3, 0): sentence("there is no route to its network"),
+    (4, 3, 1): sentence("nobody answers for that address on its own network"),
+    (4, 3, 2): sentence("the host does not speak ICMP"),
+    (4, 3, 3): sentence("no such port"),
+    (4, 3, 4): sentence("the packet is too large for a link on the way"),
+    (4, 3, 9): sentence("its network is closed by its administrator"),
+    (4, 3, 10): sentence("the host is closed by its administrator"),
+    (4, 3, 13): sentence("a firewall refuses the packets"),
+    (4, 11, 0): sentence("the packet passed too many routers (a routing loop?)"),
+    (4, 11, 1): sentence("pieces of the packet were lost on the way"),
+    (6, 1, 0): sentence("there is no route to it"),
+    (6, 1, 1): sentence("a firewall refuses the packets"),
+    (6, 1, 2): sentence("it is beyond the scope of our address"),
+    (6, 1, 3): sentence("nobody answers for that address on its own network"),
+    (6, 1, 4): sentence("no such port"),
+    (6, 1, 5): sentence("our address is refused by policy"),
+    (6, 1, 6): sentence("the route to it rejects packets"),
+    (6, 2, 0): sentence("the packet is too large for a link on the way"),
+    (6, 3, 0): sentence("the packet passed too many routers (a routing loop?)"),
+    (6, 3, 1): sentence("pieces of the packet were lost on the way"),
 }
 
 
 def error_text(version: int, kind: int, code: int) -> str:
     """What an ICMP error means."""
-    return _ERROR_TEXTS.get((version, kind, code)) or f"it cannot be delivered (ICMP type {kind}, code {code})"
+    return _ERROR_TEXTS.get((version, kind, code)) or sentence(
+        "it cannot be delivered (ICMP type {kind}, code {code})", kind=kind, code=code
+    )
 
 
 def checksum(data: bytes) -> int:

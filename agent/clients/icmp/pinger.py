@@ -17,6 +17,7 @@ from agent.clients.net.kernel_stamps import ReceiveClock
 from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN
 
 _SEND_AGAIN: Final = 0.002  # seconds to wait while the socket's send buffer is full
@@ -118,7 +119,9 @@ class _Channel:
 
     async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         if self._reserved + count > _SEQUENCES:
-            raise ProbeFailed(f"{self._reserved} pings are waiting for an answer already", UNKNOWN)
+            raise ProbeFailed(
+                sentence("{reserved} pings are waiting for an answer already", reserved=self._reserved), UNKNOWN
+            )
         series = _Series(address, *self._sock.target_and_source(address), count, size)
         done = self._done[series] = self._loop.create_future()
         dropped = self._sock.dropped_packets()

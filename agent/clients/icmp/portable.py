@@ -16,11 +16,14 @@ from agent.clients.icmp.pinger import IcmpPinger
 from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed
 from agent.probe import Address
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN
 
 _Socket = Any  # icmplib's ICMPv4Socket or ICMPv6Socket: it has no types
 _MOST: Final = 64  # series at once: a thread each
-NOT_ALLOWED: Final = "this machine does not let the agent ping: it needs an administrator's right to raw sockets"
+NOT_ALLOWED: Final = sentence(
+    "this machine does not let the agent ping: it needs an administrator's right to raw sockets"
+)
 
 
 class PortablePinger(IcmpPinger):
@@ -50,7 +53,7 @@ class PortablePinger(IcmpPinger):
             except icmplib.SocketPermissionError:
                 result = ProbeFailed(NOT_ALLOWED, UNKNOWN)
             except (icmplib.ICMPLibError, OSError) as error:
-                result = ProbeFailed(f"this machine cannot ping: {error}", UNKNOWN)
+                result = ProbeFailed(sentence("this machine cannot ping: {error}", error=error), UNKNOWN)
             except Exception as error:  # a bug: it has to reach the one who waits
                 result = error
             try:
@@ -71,7 +74,7 @@ class PortablePinger(IcmpPinger):
             for sequence in range(count):
                 share = (end - time.perf_counter()) / (count - sequence)
                 if share <= 0:
-                    errors.append("no time was left to send it")
+                    errors.append(sentence("no time was left to send it"))
                     continue
                 started = time.perf_counter()
                 request = icmplib.ICMPRequest(str(address), identifier, sequence, payload_size=size)
@@ -81,7 +84,9 @@ class PortablePinger(IcmpPinger):
                 except icmplib.TimeoutExceeded:
                     pass  # lost: no error has come for it
                 except icmplib.ICMPError as error:  # an ICMP error came back
-                    errors.append(f"{error.reply.source} says: {str(error).lower()}")
+                    errors.append(
+                        sentence("{source} says: {error}", source=error.reply.source, error=str(error).lower())
+                    )
                 except icmplib.ICMPSocketError as error:
                     errors.append(str(error))
                     state = UNKNOWN

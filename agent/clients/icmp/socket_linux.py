@@ -17,12 +17,13 @@ from agent.clients.icmp import packets
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, enable_timestamps, receive_timestamp
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 BUFFER: Final = 4 << 20  # bytes of receive buffer asked for; the kernel may give less
-NOT_ALLOWED: Final = (
-    "this machine does not let the agent ping: give its service CAP_NET_RAW, "
-    "or its group a place in the sysctl net.ipv4.ping_group_range"
+NOT_ALLOWED: Final = sentence(
+    "this machine does not let the agent ping: give its service CAP_NET_RAW, or its group "
+    "a place in the sysctl net.ipv4.ping_group_range"
 )
 _READ: Final = 192  # bytes of a packet that are looked at: an error with two full IPv4 headers has 136
 _AT_ONCE: Final = 256  # packets read before others get a turn: a flood must not hold the loop
@@ -116,7 +117,12 @@ class EchoSocket:
         if request_sent is None or request_sent[1] != self._identifier:
             return None
         words = packets.error_text(self.version, packet[start], packet[start + 1])
-        return EchoEvent(request_sent[2], source, failed_destination=request_sent[0], error=f"{source} says: {words}")
+        return EchoEvent(
+            request_sent[2],
+            source,
+            failed_destination=request_sent[0],
+            error=sentence("{source} says: {words}", source=source, words=words),
+        )
 
     def _queued_errors(self) -> list[EchoEvent]:
         events: list[EchoEvent] = []
@@ -158,7 +164,9 @@ class EchoSocket:
             index = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
             return (bare, 0, 0, index), f"{bare}%{socket.if_indextoname(index)}"
         except OSError:
-            raise ProbeFailed(f"{address} names an interface that this machine does not have", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("{address} names an interface that this machine does not have", address=address), UNKNOWN
+            ) from None
 
     def close(self) -> None:
         self.sock.close()
@@ -177,7 +185,7 @@ def _open(version: int, unprivileged: bool) -> tuple[socket.socket, bool]:
     except PermissionError:
         raise ProbeFailed(NOT_ALLOWED, UNKNOWN) from None
     except OSError as error:
-        failure = from_oserror(error, "this machine's socket for pings")
+        failure = from_oserror(error, sentence("this machine's socket for pings"))
         raise ProbeFailed(failure.reason, UNKNOWN) from None
 
 
@@ -213,4 +221,8 @@ def _queued_error_text(version: int, data: bytes) -> str:
     at, family, size = (8, socket.AF_INET6, 16) if version == 6 else (4, socket.AF_INET, 4)
     offender = data[_EXTENDED.size + at : _EXTENDED.size + at + size]
     words = packets.error_text(version, kind, code)
-    return f"{socket.inet_ntop(family, offender)} says: {words}" if len(offender) == size else words
+    return (
+        sentence("{family} says: {words}", family=socket.inet_ntop(family, offender), words=words)
+        if len(offender) == size
+        else words
+    )

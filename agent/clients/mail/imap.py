@@ -10,6 +10,7 @@ import msgspec
 
 from agent.clients.mail.session import STARTTLS, Login, MailSession
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 
 MAX_RESPONSES: Final = 2000  # untagged ones to one command
 _LITERAL: Final = re.compile(rb"\{(\d{1,9})\}$")
@@ -67,19 +68,23 @@ class ImapClient(MailSession):
     # the way in
 
     async def _read_greeting(self) -> None:
-        self.waiting = "no greeting came"
+        self.waiting = sentence("no greeting came")
         started = time.monotonic()
         line = await self.read_line()
         self.timings["greeting"] = time.monotonic() - started
         first, _, rest = line.partition(b" ")
         word = rest.partition(b" ")[0].upper()
         if first != b"*" or word not in (b"OK", b"PREAUTH", b"BYE"):
-            raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
+            raise ProbeFailed(sentence("{who} answers {line}, which is not IMAP", who=self.who, line=self.quoted(line)))
         if word == b"BYE":
-            raise ProbeFailed(f"{self.who} takes no connections now: {self.quoted(rest[4:])}")
+            raise ProbeFailed(
+                sentence("{who} takes no connections now: {rest}", who=self.who, rest=self.quoted(rest[4:]))
+            )
         if word == b"PREAUTH":
             # TLS cannot begin after a login: an old trick of who sits in between
-            raise ProbeFailed(f"{self.who} says that this machine is logged in already, before any password")
+            raise ProbeFailed(
+                sentence("{who} says that this machine is logged in already, before any password", who=self.who)
+            )
         listed = ImapResponse(b"OK", rest, ()).code(b"CAPABILITY")
         if listed is None:
             await self._request_capabilities()
@@ -87,20 +92,22 @@ class ImapClient(MailSession):
             self.capabilities = _capability_set(listed)
 
     async def _request_capabilities(self) -> None:
-        self.waiting = "CAPABILITY was not answered"
+        self.waiting = sentence("CAPABILITY was not answered")
         response = await self.command("CAPABILITY")
         listed = [line[11:] for line in response.untagged if line[:11].upper() == b"CAPABILITY "]
         if not response.ok or not listed:
-            raise self.refusal(response, "does not say what it can do")
+            raise self.refusal(response, sentence("{who} does not say what it can do", who=self.who))
         self.capabilities = _capability_set(listed[-1])
 
     async def _request_starttls(self) -> None:
         if "STARTTLS" not in self.capabilities:
-            raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
-        self.waiting = "STARTTLS was not answered"
+            raise ProbeFailed(
+                sentence("{who} does not offer STARTTLS (not set up there, or taken out on the way)", who=self.who)
+            )
+        self.waiting = sentence("STARTTLS was not answered")
         response = await self.command("STARTTLS")
         if not response.ok:
-            raise self.refusal(response, "offers STARTTLS but refuses it")
+            raise self.refusal(response, sentence("{who} offers STARTTLS but refuses it", who=self.who))
 
     async def _after_tls(self) -> None:
         if self.server.security == STARTTLS:
@@ -109,7 +116,7 @@ class ImapClient(MailSession):
     async def login(self, login: Login) -> None:
         """LOGIN, or AUTHENTICATE PLAIN where only that goes. Raises Trouble; a refused password is told as such."""
         self.hide_password(login)
-        self.waiting = "the login was not answered"
+        self.waiting = sentence("the login was not answered")
         started = time.monotonic()
         plain = f"{login.user}{login.password}"
         if "LOGINDISABLED" not in self.capabilities and plain.isascii():
@@ -117,7 +124,9 @@ class ImapClient(MailSession):
         elif "AUTH=PLAIN" in self.capabilities:
             response = await self.command("AUTHENTICATE PLAIN", (login.plain,))
         else:
-            raise ProbeFailed(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
+            raise ProbeFailed(
+                sentence("{who} offers no way to log in that this agent knows (LOGIN, PLAIN)", who=self.who)
+            )
         if not response.ok:
             raise self._login_refused(response, login)
         self.timings["login"] = time.monotonic() - started
@@ -131,22 +140,34 @@ class ImapClient(MailSession):
         named = _CODE.match(response.text)
         code = named[1].upper() if named else b""
         if code in _PASSWORD_NOT_CHECKED:
-            return ProbeFailed(f"{self.who} cannot check passwords at the moment ({code.decode()})")
+            return ProbeFailed(
+                sentence("{who} cannot check passwords at the moment ({code})", who=self.who, code=code.decode())
+            )
         if code == b"EXPIRED":
-            return ProbeFailed(f"{self.who} says that the password of the credential {login.name!r} has expired")
+            return ProbeFailed(
+                sentence(
+                    "{who} says that the password of the credential {name} has expired",
+                    who=self.who,
+                    name=repr(login.name),
+                )
+            )
         if response.status == b"NO":
-            return ProbeFailed(f"{self.who} refuses the user or password of the credential {login.name!r}")
-        return ProbeFailed(f"{self.who} does not understand the login")
+            return ProbeFailed(
+                sentence(
+                    "{who} refuses the user or password of the credential {name}", who=self.who, name=repr(login.name)
+                )
+            )
+        return ProbeFailed(sentence("{who} does not understand the login", who=self.who))
 
     # mailboxes and mails
 
     async def select(self, mailbox: str, read_only: bool) -> tuple[int | None, int | None]:
         """Open a mailbox: how many mails it has and the UID that the next one gets; None where it does not say."""
-        self.waiting = "the mailbox was not opened"
+        self.waiting = sentence("the mailbox was not opened")
         started = time.monotonic()
         response = await self.command(f"{'EXAMINE' if read_only else 'SELECT'} {quoted_string(modified_utf7(mailbox))}")
         if not response.ok:
-            raise self.refusal(response, "does not open the mailbox")
+            raise self.refusal(response, sentence("{who} does not open the mailbox", who=self.who))
         self.timings["select"] = time.monotonic() - started
         counts = [int(matched[1]) for line in response.untagged if (matched := _EXISTS.fullmatch(line))]
         following = response.code(b"UIDNEXT") or b""
@@ -157,7 +178,7 @@ class ImapClient(MailSession):
         await self.command("NOOP")
         response = await self.command(f"UID SEARCH {criteria}")
         if not response.ok:
-            raise self.refusal(response, "does not search the mailbox")
+            raise self.refusal(response, sentence("{who} does not search the mailbox", who=self.who))
         results = [line[6:] for line in response.untagged if line[:6].upper() == b"SEARCH"]
         return sorted({int(word) for line in results for word in line.split() if word.isdigit() and len(word) <= 10})
 
@@ -165,11 +186,11 @@ class ImapClient(MailSession):
         """Delete these mails for good, and no other. False when the server cannot do that without others' mails."""
         if not uids:
             return True
-        self.waiting = "mails were not deleted"
+        self.waiting = sentence("mails were not deleted")
         uid_set = ",".join(map(str, sorted(uids)))
         response = await self.command(f"UID STORE {uid_set} +FLAGS.SILENT (\\Deleted)")
         if not response.ok:
-            raise self.refusal(response, "does not delete mails")
+            raise self.refusal(response, sentence("{who} does not delete mails", who=self.who))
         if "UIDPLUS" in self.capabilities:
             response = await self.command(f"UID EXPUNGE {uid_set}")
         elif set(await self.search("DELETED")) <= set(uids):
@@ -200,14 +221,24 @@ class ImapClient(MailSession):
             if first == b"*":
                 untagged.append(content)
                 if content[:4].upper() == b"BYE ":
-                    raise ProbeFailed(f"{self.who} ends the session: {self.quoted(content[4:])}")
+                    raise ProbeFailed(
+                        sentence("{who} ends the session: {content}", who=self.who, content=self.quoted(content[4:]))
+                    )
             elif first == b"+" and rest:
                 await self.send(rest.pop(0).encode() + b"\r\n")
             elif first == tag and (matched := _TAGGED.fullmatch(content)):
                 return ImapResponse(matched[1].upper(), matched[2] or b"", tuple(untagged))
             else:
-                raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
-        raise ProbeFailed(f"{self.who} gives more than {MAX_RESPONSES} responses to one command")
+                raise ProbeFailed(
+                    sentence("{who} answers {line}, which is not IMAP", who=self.who, line=self.quoted(line))
+                )
+        raise ProbeFailed(
+            sentence(
+                "{who} gives more than {max_responses} responses to one command",
+                who=self.who,
+                max_responses=MAX_RESPONSES,
+            )
+        )
 
     async def _read_response(self) -> bytes:
         """One response: a line, and with a literal in it the literal and what follows."""
@@ -218,7 +249,7 @@ class ImapClient(MailSession):
 
     def refusal(self, response: ImapResponse, what: str) -> ProbeFailed:
         """The server, what it does, and its own words."""
-        return ProbeFailed(f"{self.who} {what}: {self.quoted(response.text or response.status)}")
+        return ProbeFailed(sentence("{what}: {words}", what=what, words=self.quoted(response.text or response.status)))
 
 
 def _capability_set(listed: bytes) -> frozenset[str]:

@@ -22,6 +22,7 @@ from agent.clients.tls import chain as tls_chain
 from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_failure, presented_chain
 from agent.failure import ProbeFailed, printable
 from agent.probe import ProbeContext
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import UNKNOWN
 
 MAX_LINE: Final = 8192  # bytes
@@ -55,8 +56,12 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
         if self.server_name:
             ascii_host(self.server_name)
         if self.credential and self.security == CLEAR and not self.clear_password:
-            raise ValueError("a password would go over the network in clear: use starttls or tls, or allow it with "
-                             "clear_password")  # fmt: skip
+            raise ValueError(
+                sentence(
+                    "a password would go over the network in clear: "
+                    "use starttls or tls, or allow it with clear_password"
+                )
+            )
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -74,14 +79,26 @@ class Login(msgspec.Struct, frozen=True):
         """
         hosts = credential.get("hosts", "").replace(",", " ").split()
         if hosts and host not in hosts:
-            raise ProbeFailed(f"the credential {name!r} in the agent's file is not for {host}", UNKNOWN)
+            raise ProbeFailed(
+                sentence("the credential {name} in the agent's file is not for {host}", name=repr(name), host=host),
+                UNKNOWN,
+            )
         for key in ("user", "password"):
             value = credential.get(key, "")
             if not value:
-                raise ProbeFailed(f"the credential {name!r} in the agent's file has no {key}", UNKNOWN)
+                raise ProbeFailed(
+                    sentence("the credential {name} in the agent's file has no {key}", name=repr(name), key=key),
+                    UNKNOWN,
+                )
             if not is_single_line(value):
-                raise ProbeFailed(f"the credential {name!r}: its {key} has a line break or another control character",
-                              UNKNOWN)  # fmt: skip
+                raise ProbeFailed(
+                    sentence(
+                        "the credential {name}: its {key} has a line break or another control character",
+                        name=repr(name),
+                        key=key,
+                    ),
+                    UNKNOWN,
+                )
         return cls(name, str(credential["user"]), str(credential["password"]))
 
     @property
@@ -112,7 +129,7 @@ class MailSession(ABC):
         self.context = context
         self.deadline = deadline
         self.timings: dict[str, float] = {}
-        self.waiting = "the name was not resolved"
+        self.waiting = sentence("the name was not resolved")
         self.expiries: list[float] = []
         self.connect_started = 0.0  # when connecting began, by time.monotonic()
         self._stream: TcpStream | None = None
@@ -171,7 +188,7 @@ class MailSession(ABC):
         self.connect_started = time.monotonic()
         if address_literal(host) is None:
             self.timings["resolve"] = self.connect_started - started
-        self.waiting = "no connection was made"
+        self.waiting = sentence("no connection was made")
         left = max(self.deadline - self.connect_started, 0.01)
         self._stream, self.timings["connect"] = await connect(addresses, server.port, context.limits, left)
 
@@ -186,7 +203,12 @@ class MailSession(ABC):
             await self._receive_more()
         if not 0 <= end <= MAX_LINE:
             raise ProbeFailed(
-                f"{self.who} sends a line of more than {MAX_LINE // 1024} KiB, which is not {self.protocol}"
+                sentence(
+                    "{who} sends a line of more than {max_line} KiB, which is not {protocol}",
+                    who=self.who,
+                    max_line=MAX_LINE // 1024,
+                    protocol=self.protocol,
+                )
             )
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
@@ -206,15 +228,24 @@ class MailSession(ABC):
         assert self._stream is not None
         data = await self._stream.receive()
         if not data:
-            heard = f" after {self.quoted(bytes(self._buffer))}" if self._buffer else ""
-            raise ProbeFailed(f"{self.who} closed the {self.protocol} connection{heard}: {self.waiting}")
+            closed = sentence("{who} closed the {protocol} connection", who=self.who, protocol=self.protocol)
+            if self._buffer:
+                closed = sentence("{so} after {buffer}", so=closed, buffer=self.quoted(bytes(self._buffer)))
+            raise ProbeFailed(sentence("{closed}: {waiting}", closed=closed, waiting=self.waiting))
         self._received_bytes += len(data)
         if self._received_bytes > MAX_SAID:
             raise self._too_much_data()
         self._buffer += data
 
     def _too_much_data(self) -> ProbeFailed:
-        return ProbeFailed(f"{self.who} says more than {MAX_SAID >> 20} MiB in one {self.protocol} session")
+        return ProbeFailed(
+            sentence(
+                "{who} says more than {max_said} MiB in one {protocol} session",
+                who=self.who,
+                max_said=MAX_SAID >> 20,
+                protocol=self.protocol,
+            )
+        )
 
     # what may be quoted
 
@@ -229,7 +260,7 @@ class MailSession(ABC):
         text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
         folded = text.casefold()
         if any(secret.casefold() in folded for secret in self._secrets):
-            return "'(not shown: it contains the password)'"
+            return sentence("'(not shown: it contains the password)'")
         return printable(text, QUOTED)
 
     # TLS
@@ -239,8 +270,10 @@ class MailSession(ABC):
         assert self._stream is not None
         if self._buffer:
             # what was said in clear would be taken for what is said under TLS
-            raise ProbeFailed(f"{self.who} goes on talking in clear after it agreed to TLS: somebody in between?")
-        self.waiting = "the TLS handshake did not end"
+            raise ProbeFailed(
+                sentence("{who} goes on talking in clear after it agreed to TLS: somebody in between?", who=self.who)
+            )
+        self.waiting = sentence("the TLS handshake did not end")
         name = ascii_host(self.server.server_name or self.server.host)
         started = time.monotonic()
         try:
@@ -295,11 +328,13 @@ def is_single_line(text: str) -> bool:
     return not any(c < " " or c in "\x7f\x85\u2028\u2029" for c in text)
 
 
-def expiry_warning(expiries: list[float], warn_days: float) -> str:
+def expiry_warning(expiries: list[float], warn_days: float) -> Why:
     """What there is to warn of in the certificates' ends, or ""."""
     now = time.time()
     days = (min(expiries, default=float("inf")) - now) / DAY
     if now < CLOCK_FLOOR or days >= warn_days:
         return ""
-    whose = "the certificate" if (expiries[0] - now) / DAY < warn_days else "a certificate in the chain"
-    return f"{whose} expires in {max(days, 0):.1f} days"
+    whose = (
+        sentence("the certificate") if (expiries[0] - now) / DAY < warn_days else sentence("a certificate in the chain")
+    )
+    return sentence("{whose} expires in {days:n} days", whose=whose, days=f"{max(days, 0):.1f}")

@@ -9,6 +9,7 @@ import msgspec
 
 from agent.clients.mail.session import STARTTLS, Login, MailSession
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN
 
 MAX_LINES: Final = 100  # of one reply
@@ -45,23 +46,23 @@ class SmtpClient(MailSession):
     extensions: dict[str, str]  # the extensions by name, upper case, each with its parameters
 
     async def _read_greeting(self) -> None:
-        self.waiting = "no greeting came"
+        self.waiting = sentence("no greeting came")
         started = time.monotonic()
         reply = await self.read_reply()
         self.timings["greeting"] = time.monotonic() - started
         if reply.code != 220:
-            raise self.refusal(reply, "does not take mail now")
+            raise self.refusal(reply, sentence("{who} does not take mail now", who=self.who))
         await self._send_hello()
 
     async def _send_hello(self) -> None:
         assert self._stream is not None
-        self.waiting = "EHLO was not answered"
+        self.waiting = sentence("EHLO was not answered")
         name = self.helo or _address_literal(self._stream.local_address)
         reply = await self.command(f"EHLO {name}")
         if not reply.ok and self.server.security != STARTTLS and reply.code in (500, 502):
             reply = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
         if not reply.ok:
-            raise self.refusal(reply, "refuses this machine's EHLO")
+            raise self.refusal(reply, sentence("{who} refuses this machine's EHLO", who=self.who))
         self.extensions = {}
         for line in reply.lines[1:]:
             name, _, rest = line.strip().partition(" ")
@@ -69,11 +70,13 @@ class SmtpClient(MailSession):
 
     async def _request_starttls(self) -> None:
         if "STARTTLS" not in self.extensions:
-            raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
-        self.waiting = "STARTTLS was not answered"
+            raise ProbeFailed(
+                sentence("{who} does not offer STARTTLS (not set up there, or taken out on the way)", who=self.who)
+            )
+        self.waiting = sentence("STARTTLS was not answered")
         reply = await self.command("STARTTLS")
         if reply.code != 220:
-            raise self.refusal(reply, "offers STARTTLS but refuses it")
+            raise self.refusal(reply, sentence("{who} offers STARTTLS but refuses it", who=self.who))
 
     async def _after_tls(self) -> None:
         if self.server.security == STARTTLS:
@@ -82,7 +85,7 @@ class SmtpClient(MailSession):
     async def login(self, login: Login) -> None:
         """AUTH by PLAIN or LOGIN. Raises Trouble; a refused password is told as such."""
         self.hide_password(login)
-        self.waiting = "the login was not answered"
+        self.waiting = sentence("the login was not answered")
         started = time.monotonic()
         offered = set(self.extensions.get("AUTH", "").upper().split())
         if "PLAIN" in offered:
@@ -93,9 +96,13 @@ class SmtpClient(MailSession):
                 if reply.code == 334:
                     reply = await self.command(base64.b64encode(secret.encode()).decode())
         else:
-            mechanisms = f"only {', '.join(sorted(offered))}" if offered else "none"
+            mechanisms = sentence("only {offered}", offered=", ".join(sorted(offered))) if offered else "none"
             raise ProbeFailed(
-                f"{self.who} offers no way to log in that this agent knows (PLAIN, LOGIN): {mechanisms[:60]}"
+                sentence(
+                    "{who} offers no way to log in that this agent knows (PLAIN, LOGIN): {mechanisms}",
+                    who=self.who,
+                    mechanisms=mechanisms[:60],
+                )
             )
         if reply.code != 235:
             raise self._login_refused(reply, login)
@@ -104,31 +111,38 @@ class SmtpClient(MailSession):
     def _login_refused(self, reply: SmtpReply, login: Login) -> ProbeFailed:
         if reply.code in (534, 535):
             return ProbeFailed(
-                f"{self.who} refuses the user or password of the credential {login.name!r} ({reply.code})"
+                sentence(
+                    "{who} refuses the user or password of the credential {name} ({code})",
+                    who=self.who,
+                    name=repr(login.name),
+                    code=reply.code,
+                )
             )
         if 400 <= reply.code < 500:
-            return ProbeFailed(f"{self.who} cannot check passwords at the moment ({reply.code})")
-        return ProbeFailed(f"{self.who} refuses the login ({reply.code})")
+            return ProbeFailed(
+                sentence("{who} cannot check passwords at the moment ({code})", who=self.who, code=reply.code)
+            )
+        return ProbeFailed(sentence("{who} refuses the login ({code})", who=self.who, code=reply.code))
 
     async def send_mail(self, sender: str, recipient: str, message: bytes) -> SmtpReply:
         """One mail; the reply that took it over. Raises Trouble with the step at which it was refused."""
-        steps = ((f"MAIL FROM:<{sender}>", "sender"), (f"RCPT TO:<{recipient}>", "recipient"))
+        steps = ((f"MAIL FROM:<{sender}>", sentence("sender")), (f"RCPT TO:<{recipient}>", sentence("recipient")))
         for command, what in steps:
-            self.waiting = f"the {what} was not answered"
+            self.waiting = sentence("the {what} was not answered", what=what)
             reply = await self.command(command)
             if not reply.ok:
-                raise self.refusal(reply, f"refuses the {what}")
-        self.waiting = "the mail was not asked for"
+                raise self.refusal(reply, sentence("{who} refuses the {what}", who=self.who, what=what))
+        self.waiting = sentence("the mail was not asked for")
         reply = await self.command("DATA")
         if reply.code != 354:
-            raise self.refusal(reply, "refuses to take a mail")
-        self.waiting = "the mail was sent but not taken over"
+            raise self.refusal(reply, sentence("{who} refuses to take a mail", who=self.who))
+        self.waiting = sentence("the mail was sent but not taken over")
         lines = message.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
         body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines)
         await self.send(body + b"\r\n.\r\n")
         reply = await self.read_reply()
         if not reply.ok:
-            raise self.refusal(reply, "refuses the mail")
+            raise self.refusal(reply, sentence("{who} refuses the mail", who=self.who))
         return reply
 
     async def quit(self) -> None:
@@ -150,13 +164,16 @@ class SmtpClient(MailSession):
             line = await self.read_line()
             matched = _REPLY.fullmatch(line)
             if not matched or code not in (b"", matched[1]):
-                raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not SMTP")
+                raise ProbeFailed(
+                    sentence("{who} answers {line}, which is not SMTP", who=self.who, line=self.quoted(line))
+                )
             code = matched[1]
             lines.append((matched[3] or b"").decode("utf-8", "replace"))
             if matched[2] != b"-":
                 return SmtpReply(int(code), tuple(lines))
-        raise ProbeFailed(f"{self.who} answers with more than {MAX_LINES} lines")
+        raise ProbeFailed(sentence("{who} answers with more than {max_lines} lines", who=self.who, max_lines=MAX_LINES))
 
     def refusal(self, reply: SmtpReply, what: str) -> ProbeFailed:
         """The server, what it does, and its own words."""
-        return ProbeFailed(f"{self.who} {what}: {reply.code} {self.quoted(' '.join(reply.lines))}", DOWN)
+        words = self.quoted(" ".join(reply.lines))
+        return ProbeFailed(sentence("{what}: {code} {words}", what=what, code=reply.code, words=words), DOWN)

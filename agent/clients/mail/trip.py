@@ -12,6 +12,7 @@ from typing import Final
 from agent.clients.mail.imap import ImapClient, quoted_string
 from agent.clients.mail.smtp import SmtpClient, SmtpReply
 from agent.clients.tls.contexts import CLOCK_FLOOR
+from inventory.protocol.reasons import sentence
 
 FIELD: Final = "X-Haidang-Trip"
 MOST_REMOVED: Final = 100  # leftovers in one look
@@ -57,7 +58,7 @@ class MailRoundTrip:
 
     async def remove_leftovers(self, imap: ImapClient) -> int:
         """Remove what earlier trips left: this machine's, and any machine's older than two days. How many."""
-        imap.waiting = "the mailbox was not searched for earlier mails"
+        imap.waiting = sentence("the mailbox was not searched for earlier mails")
         uids = await imap.search(_search_criteria(self.machine_mark))
         now = time.time()
         if now >= CLOCK_FLOOR:
@@ -76,7 +77,7 @@ class MailRoundTrip:
         ``following``: the first UID that it can have. The pauses between looks are a quarter of the time waited so
         far, between 0.05 and 2 s: that is how far off the arrival's time may be.
         """
-        imap.waiting = "the mailbox was not searched for the mail"
+        imap.waiting = sentence("the mailbox was not searched for the mail")
         started = time.monotonic()
         newer = f"UID {following}:* " if following else ""
         while not (uids := await imap.search(newer + _search_criteria(self.mark))):

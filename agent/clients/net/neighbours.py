@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 _HEADER: Final = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
@@ -71,7 +72,10 @@ class NetworkTables:
             try:
                 sock.connect((str(toward), 9))  # sends nothing
             except OSError as error:
-                raise ProbeFailed(f"this machine has no way to {toward}: {error.strerror}", UNKNOWN) from None
+                raise ProbeFailed(
+                    sentence("this machine has no way to {toward}: {error}", toward=toward, error=error.strerror),
+                    UNKNOWN,
+                ) from None
             addresses = {IPv4Address(sock.getsockname()[0])}
         for _, message_attributes in self._dump(_GET_ADDRESSES) or ():
             if _IFA_LOCAL in message_attributes:
@@ -114,7 +118,7 @@ class NetworkTables:
             return path.read_text("ascii").splitlines()[1:]
         except (OSError, UnicodeDecodeError):
             raise ProbeFailed(
-                f"this machine does not tell its neighbours: neither netlink nor {path}", UNKNOWN
+                sentence("this machine does not tell its neighbours: neither netlink nor {path}", path=path), UNKNOWN
             ) from None
 
 

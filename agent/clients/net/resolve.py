@@ -13,17 +13,18 @@ from typing import Final
 
 from agent.failure import ProbeFailed
 from agent.probe import Address
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 MAX_THREADS: Final = 64
 FAMILIES: Final = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 _ERROR_TEXTS: Final = {
-    socket.EAI_NONAME: "there is no such name",
-    socket.EAI_AGAIN: "the resolver does not answer",
-    socket.EAI_FAIL: "the resolver failed",
-    getattr(socket, "EAI_NODATA", None): "the name has no address",
-    getattr(socket, "EAI_ADDRFAMILY", None): "the name has no address of this family",
+    socket.EAI_NONAME: sentence("there is no such name"),
+    socket.EAI_AGAIN: sentence("the resolver does not answer"),
+    socket.EAI_FAIL: sentence("the resolver failed"),
+    getattr(socket, "EAI_NODATA", None): sentence("the name has no address"),
+    getattr(socket, "EAI_ADDRFAMILY", None): sentence("the name has no address of this family"),
 }
 
 
@@ -47,12 +48,14 @@ class Resolver:
         address = address_literal(host)
         if address is not None:
             if family != "any" and family != f"ipv{address.version}":
-                raise ProbeFailed(f"{host} is not an {family.replace('ipv', 'IPv')} address", UNKNOWN)
+                raise ProbeFailed(
+                    sentence("{host} is not an {it} address", host=host, it=family.replace("ipv", "IPv")), UNKNOWN
+                )
             return [address]
         future = self._pending.get((host, family))
         if future is None:
             if len(self._pending) >= MAX_THREADS:
-                raise ProbeFailed("too many name look-ups are waiting for an answer", UNKNOWN)
+                raise ProbeFailed(sentence("too many name look-ups are waiting for an answer"), UNKNOWN)
             future = self._start_lookup(host, family)
         return await asyncio.shield(future)  # others may wait for the same answer
 
@@ -92,8 +95,8 @@ def _look_up(host: str, family: str) -> list[Address] | ProbeFailed:
         answers = socket.getaddrinfo(host, None, FAMILIES[family], socket.SOCK_STREAM)
     except socket.gaierror as error:
         words = _ERROR_TEXTS.get(error.errno) or str(error.strerror or error)
-        return ProbeFailed(f"cannot resolve {host}: {words}")
+        return ProbeFailed(sentence("cannot resolve {host}: {words}", host=host, words=words))
     except (OSError, UnicodeError) as error:
-        return ProbeFailed(f"cannot resolve {host}: {error}")
+        return ProbeFailed(sentence("cannot resolve {host}: {error}", host=host, error=error))
     addresses = dict.fromkeys(ipaddress.ip_address(answer[4][0]) for answer in answers)
-    return list(addresses) or ProbeFailed(f"cannot resolve {host}: the name has no address")
+    return list(addresses) or ProbeFailed(sentence("cannot resolve {host}: the name has no address", host=host))

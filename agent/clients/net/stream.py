@@ -15,6 +15,7 @@ from typing import Final
 from agent.clients.net.kernel_stamps import handshake_seconds
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address, Limits
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 MAX_ADDRESSES: Final = 4  # of a name with many, the first few are tried
@@ -83,7 +84,9 @@ class TcpStream:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
-                raise ProbeFailed(f"{self.who} broke the TLS connection: {tls_error_text(error)}") from None
+                raise ProbeFailed(
+                    sentence("{who} broke the TLS connection: {error}", who=self.who, error=tls_error_text(error))
+                ) from None
             if self._outgoing.pending:  # a key update asks for an answer
                 await self._send(self._outgoing.read())
             self._feed(await self._receive())
@@ -129,7 +132,7 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     last that says something about the target.
     """
     deadline = time.perf_counter() + seconds
-    failures = [ProbeFailed("no address to connect to", UNKNOWN)]
+    failures = [ProbeFailed(sentence("no address to connect to"), UNKNOWN)]
     candidates = addresses[:MAX_ADDRESSES]
     for place, address in enumerate(candidates):
         forbidden = limits.forbids(address, port)
@@ -145,7 +148,7 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
         except ProbeFailed as error:
             failures.append(error)
         except TimeoutError:
-            failures.append(ProbeFailed(f"{endpoint(address, port)} did not answer"))
+            failures.append(ProbeFailed(sentence("{address} did not answer", address=endpoint(address, port))))
     raise max(reversed(failures), key=lambda failure: failure.state != UNKNOWN)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.base.types import Secret
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import UNKNOWN
 
 Version = Literal["1", "2c", "3"]
@@ -51,10 +52,12 @@ def access_from_credential(name: str, version: Version, credential: Mapping[str,
     """
     if version != "3":
         if not credential.get("community"):
-            raise ProbeFailed(f"the credential {name!r} has no community (community_file)", UNKNOWN)
+            raise ProbeFailed(
+                sentence("the credential {name} has no community (community_file)", name=repr(name)), UNKNOWN
+            )
         return Community(version, Secret(credential["community"]))
-    if wrong := _wrong(credential):
-        raise ProbeFailed(f"the credential {name!r} {wrong}", UNKNOWN)
+    if wrong := _wrong(credential, sentence("the credential {name}", name=repr(name))):
+        raise ProbeFailed(wrong, UNKNOWN)
     auth_password, priv_password = credential.get("auth_password", ""), credential.get("priv_password", "")
     return SnmpUser(
         credential["user"],
@@ -66,20 +69,38 @@ def access_from_credential(name: str, version: Version, credential: Mapping[str,
     )
 
 
-def _wrong(credential: Mapping[str, str]) -> str:
+def _wrong(credential: Mapping[str, str], who: str) -> Why:
     """Why this cannot be a user of version 3, without showing any of it."""
     if unknown := sorted(set(credential) - set(_KEYS)):
-        return f"has the key {unknown[0]!r}; a user of version 3 has {', '.join(_KEYS)}"
+        keys = ", ".join(_KEYS)
+        return sentence(
+            "{who} has the key {unknown}; a user of version 3 has {keys}", who=who, unknown=repr(unknown[0]), keys=keys
+        )
     if not credential.get("user"):
-        return "names no user"
+        return sentence("{who} names no user", who=who)
     for way, ways in (("auth", _AUTH), ("priv", _PRIV)):
         password = f"{way}_password"
         if way in credential and credential[way].lower() not in ways:
-            return f"has an {way} that is none of {', '.join(dict.fromkeys(ways.values()))}"
+            names = ", ".join(dict.fromkeys(ways.values()))
+            return sentence("{who} has an {way} that is none of {ways}", who=who, way=way, ways=names)
         if way in credential and password not in credential:
-            return f"has {way} but no {password} ({password}_file)"
+            return sentence(
+                "{who} has {way} but no {password} ({password2}_file)",
+                who=who,
+                way=way,
+                password=password,
+                password2=password,
+            )
         if password in credential and len(credential[password]) < SHORTEST_PASSWORD:
-            return f"has an {password} of less than {SHORTEST_PASSWORD} characters"
+            return sentence(
+                "{who} has an {password} of less than {shortest_password} characters",
+                who=who,
+                password=password,
+                shortest_password=SHORTEST_PASSWORD,
+            )
     if "priv_password" in credential and "auth_password" not in credential:
-        return "has a priv_password but no auth_password: version 3 hides nothing that it does not authenticate"
+        return sentence(
+            "{who} has a priv_password but no auth_password: version 3 hides nothing that it does not authenticate",
+            who=who,
+        )
     return ""

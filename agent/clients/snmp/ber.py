@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from inventory.protocol.reasons import sentence
+
 Value = int | float | bytes | str  # str: an object identifier or an IPv4 address
 
 GET, GETNEXT, RESPONSE, GETBULK, REPORT = 0xA0, 0xA1, 0xA2, 0xA5, 0xA8
@@ -20,7 +22,9 @@ _SEQUENCE, _INTEGER, _OCTETS, _NULL, _OID = 0x30, 0x02, 0x04, 0x05, 0x06
 _ADDRESS, _OPAQUE, _COUNTER64 = 0x40, 0x44, 0x46
 _UNSIGNED: Final = frozenset((0x41, 0x42, 0x43, 0x47))  # Counter32, Gauge32, TimeTicks, UInteger32
 _OPAQUE_FLOATS: Final = {b"\x9f\x78\x04": ">f", b"\x9f\x79\x08": ">d"}
-END_OF_MIB: Final = "end of the MIB"  # the value of a GETNEXT past the last object; no object has this as its value
+END_OF_MIB: Final = sentence(
+    "end of the MIB"
+)  # the value of a GETNEXT past the last object; no object has this as its value
 
 
 class MalformedMessage(Exception):
@@ -59,9 +63,9 @@ def encode_oid(oid: str) -> bytes:
     """The content bytes of a dotted identifier. Raises ValueError when it is none."""
     numbers = [int(part) if part.isascii() and part.isdigit() else -1 for part in oid.removeprefix(".").split(".")]
     if not 2 <= len(numbers) <= MOST_SUBIDS or not all(0 <= number < 1 << 32 for number in numbers):
-        raise ValueError(f"{oid!r} is not an object identifier; write it like 1.3.6.1.2.1.1.3.0")
+        raise ValueError(sentence("{oid} is not an object identifier; write it like 1.3.6.1.2.1.1.3.0", oid=repr(oid)))
     if numbers[0] > 2 or (numbers[0] < 2 and numbers[1] > 39):
-        raise ValueError(f"{oid!r} is not an object identifier: it cannot begin like this")
+        raise ValueError(sentence("{oid} is not an object identifier: it cannot begin like this", oid=repr(oid)))
     octets = bytearray()
     for number in (numbers[0] * 40 + numbers[1], *numbers[2:]):
         low = [number & 0x7F]
@@ -81,9 +85,9 @@ def decode_oid(octets: bytes) -> tuple[int, ...]:
             numbers.append(number)
             number = 0
         elif number >> 32:
-            raise MalformedMessage("a number in an object identifier is too large")
+            raise MalformedMessage(sentence("a number in an object identifier is too large"))
     if not numbers or octets[-1] >= 0x80 or len(numbers) >= MOST_SUBIDS:
-        raise MalformedMessage("an object identifier is cut short or too long")
+        raise MalformedMessage(sentence("an object identifier is cut short or too long"))
     first = min(numbers[0] // 40, 2)
     return (first, numbers[0] - 40 * first, *numbers[1:])
 
@@ -110,23 +114,25 @@ def expect_element(data: bytes, at: int, tag: int, end: int) -> tuple[int, int]:
     """(start, end) of the content of the element at ``at``, which must have this tag. Raises Garbled."""
     actual, start, stop = read_element(data, at, end)
     if actual != tag:
-        raise MalformedMessage(f"tag 0x{actual:02x} where 0x{tag:02x} ought to be")
+        raise MalformedMessage(
+            sentence("tag 0x{actual} where 0x{tag} ought to be", actual=f"{actual:02x}", tag=f"{tag:02x}")
+        )
     return start, stop
 
 
 def read_element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """(tag, start, end) of the element at ``at``; it lies within ``end``. Raises Garbled."""
     if at + 2 > end:
-        raise MalformedMessage("cut short")
+        raise MalformedMessage(sentence("cut short"))
     size, start = data[at + 1], at + 2
     if size >= 0x80:
         count = size & 0x7F
         if not 1 <= count <= 4:  # an indefinite length is not allowed here (RFC 3417, section 8)
-            raise MalformedMessage("a length that is none")
+            raise MalformedMessage(sentence("a length that is none"))
         start += count
         size = int.from_bytes(data[at + 2 : start], "big")
     if start + size > end:
-        raise MalformedMessage("cut short")
+        raise MalformedMessage(sentence("cut short"))
     return data[at], start, start + size
 
 
@@ -134,7 +140,7 @@ def read_integer(data: bytes, at: int, end: int) -> tuple[int, int]:
     """(the integer at ``at``, where the next element begins). Raises Garbled."""
     start, stop = expect_element(data, at, _INTEGER, end)
     if not 1 <= stop - start <= 8:
-        raise MalformedMessage("an integer of no or too many bytes")
+        raise MalformedMessage(sentence("an integer of no or too many bytes"))
     return int.from_bytes(data[start:stop], "big", signed=True), stop
 
 
@@ -143,12 +149,12 @@ def parse_message(data: bytes) -> SnmpMessage:
     at, end = expect_element(data, 0, _SEQUENCE, len(data))
     version, at = read_integer(data, at, end)
     if version not in (0, 1):
-        raise MalformedMessage("another version")
+        raise MalformedMessage(sentence("another version"))
     start, at = expect_element(data, at, _OCTETS, end)
     community = data[start:at]
     pdu, at, end = read_element(data, at, end)
     if pdu != RESPONSE:
-        raise MalformedMessage("not a response")
+        raise MalformedMessage(sentence("not a response"))
     request_id, at = read_integer(data, at, end)
     status, at = read_integer(data, at, end)
     index, at = read_integer(data, at, end)

@@ -20,6 +20,7 @@ from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
+from inventory.protocol.reasons import Why, joined, sentence, template
 from inventory.protocol.states import UNKNOWN
 
 LARGEST: Final = 65_535
@@ -29,7 +30,11 @@ _SEND_AGAIN: Final = 0.005  # seconds to wait while the socket's send buffer is 
 _MSG_ERRQUEUE: Final = 0x2000  # numbers of Linux that the socket module of Python 3.11 has no names for
 _RECVERR: Final = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _FINAL: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
-_SHOWN: Final = {"late": "late or repeated", "other": "from another address or port", "garbled": "not SNMP answers"}
+_SHOWN: Final = {
+    "late": template("{who} late or repeated"),
+    "other": template("{who} from another address or port"),
+    "garbled": template("{who} not SNMP answers"),
+}
 
 
 class PendingRequest:
@@ -51,7 +56,11 @@ class PendingRequest:
 
 
 class SnmpTimeout(Exception):
-    """The time went by; the text says what came instead, if anything."""
+    """The time went by. ``ignored`` says what came instead, if anything."""
+
+    def __init__(self, ignored: Why) -> None:
+        super().__init__(ignored)
+        self.ignored = ignored
 
 
 class SnmpChannel:
@@ -76,7 +85,7 @@ class SnmpChannel:
                 enable_timestamps(self._sock)
                 self._sock.setsockopt(*_RECVERR[version], 1)
         except OSError as error:
-            raise ProbeFailed(from_oserror(error, "this machine's socket for SNMP").reason, UNKNOWN) from None
+            raise ProbeFailed(from_oserror(error, sentence("this machine's socket for SNMP")).reason, UNKNOWN) from None
 
     async def open(self) -> "SnmpChannel":
         """Begin to listen."""
@@ -119,7 +128,9 @@ class SnmpChannel:
                     return pending.answer.result(), pending.rtt / 1e9, sum(pending.ignored.values())
             raise SnmpTimeout(_ignored_text(pending.ignored))
         except ConnectionRefusedError:
-            raise ProbeFailed(f"{endpoint(address, port)} says that nothing listens there") from None
+            raise ProbeFailed(
+                sentence("{address} says that nothing listens there", address=endpoint(address, port))
+            ) from None
         except OSError as error:
             raise from_oserror(error, endpoint(address, port)) from None
         finally:
@@ -219,10 +230,11 @@ class _DatagramReceiver(asyncio.DatagramProtocol):
         self._on_packet(data, addr)
 
 
-def _ignored_text(ignored: dict[str, int]) -> str:
+def _ignored_text(ignored: dict[str, int]) -> Why:
     """ "3 packets came that do not answer (2 late or repeated, 1 from another address or port)", or ""."""
     total = sum(ignored.values())
     if not total:
         return ""
-    sorts = ", ".join(f"{count} {_SHOWN[sort]}" for sort, count in ignored.items() if count)
-    return f"{total} {'packet' if total == 1 else 'packets'} came that are no answer ({sorts})"
+    sorts = joined((sentence(_SHOWN[sort], who=count) for sort, count in ignored.items() if count), ", ")
+    packets = sentence("{count} packet", count=1) if total == 1 else sentence("{count} packets", count=total)
+    return sentence("{total} came that are no answer ({sorts})", total=packets, sorts=sorts)

@@ -9,6 +9,7 @@ from agent.clients.snmp.access import Community, SnmpTarget, SnmpUser
 from agent.clients.snmp.ber import encode_request
 from agent.clients.snmp.channel import SnmpChannel, SnmpTimeout
 from agent.clients.snmp.session import DeviceLimits, SnmpExchange, SnmpNoResponse, SnmpReply, SnmpSession
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 
 if TYPE_CHECKING:
     from agent.clients.snmp.v3 import SnmpEngines
@@ -92,12 +93,20 @@ class _CommunityExchange:
                 seconds,
             )
         except SnmpTimeout as timeout:
-            raise SnmpNoResponse(self._timeout_text(seconds, str(timeout))) from None
+            raise SnmpNoResponse(self._timeout_text(seconds, timeout.ignored)) from None
         return SnmpReply(message.status, message.index, message.varbinds, elapsed, ignored)
 
-    def _timeout_text(self, seconds: float, ignored_text: str) -> str:
-        reason = f"{endpoint(self._target.address, self._target.port)} did not answer within {seconds:.3g} s"
-        if ignored_text:
-            return f"{reason}; {ignored_text}"
+    def _timeout_text(self, seconds: float, ignored: Why) -> Reason:
+        reason = sentence(
+            "{address} did not answer within {seconds:n} s",
+            address=endpoint(self._target.address, self._target.port),
+            seconds=f"{seconds:.3g}",
+        )
+        if ignored:
+            return joined([reason, ignored])
         # a wrong community is answered with silence
-        return reason if self._device_limits.answered else f"{reason}: a wrong community, or no SNMP there"
+        return (
+            reason
+            if self._device_limits.answered
+            else sentence("{reason}: a wrong community, or no SNMP there", reason=reason)
+        )

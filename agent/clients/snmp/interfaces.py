@@ -14,6 +14,7 @@ from agent.clients.snmp.ber import Value
 from agent.clients.snmp.labels import matcher, short_list, text
 from agent.clients.snmp.session import SnmpSession
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED, UNKNOWN
 
 RELEARN: Final = 900.0  # seconds after which names and aliases are read again
@@ -107,27 +108,43 @@ class Interfaces:
     async def _learn(self, session: SnmpSession, now: float) -> None:
         walk = await session.walk(_NAME, _DESCR, _ALIAS, _OCTETS_64[0])
         if walk.cut:
-            raise ProbeFailed(f"its interfaces cannot be told: {walk.cut}", DEGRADED)
+            raise ProbeFailed(sentence("its interfaces cannot be told: {cut}", cut=walk.cut), DEGRADED)
         names, descriptions, aliases, octets = walk.columns
         fits = matcher(self._patterns)
         if not descriptions and not names:
-            raise ProbeFailed("it tells of no interfaces")
+            raise ProbeFailed(sentence("it tells of no interfaces"))
         ports = []
         for index in descriptions or names:
             label = _NAME if text(names.get(index)) else _DESCR
             raw = (names if label == _NAME else descriptions).get(index)
             port = WatchedPort(
-                index, text(raw) or f"interface {index}", text(aliases.get(index)), label, raw, index in octets
+                index,
+                text(raw) or sentence("interface {index}", index=index),
+                text(aliases.get(index)),
+                label,
+                raw,
+                index in octets,
             )
             port.names = (text(names.get(index)), text(descriptions.get(index)), port.alias)
             if fits(port.names):
                 ports.append(port)
         if not ports:
             names_there = short_list([text(name) for name in (names or descriptions).values() if text(name)])
-            raise ProbeFailed(f"no interface fits {short_list(self._patterns)}; there are: {names_there}")
+            raise ProbeFailed(
+                sentence(
+                    "no interface fits {patterns}; there are: {names_there}",
+                    patterns=short_list(self._patterns),
+                    names_there=names_there,
+                )
+            )
         if len(ports) > MOST_WATCHED:
             raise ProbeFailed(
-                f"{len(ports)} interfaces fit; at most {MOST_WATCHED} can be watched by one check", UNKNOWN
+                sentence(
+                    "{ports} interfaces fit; at most {most_watched} can be watched by one check",
+                    ports=len(ports),
+                    most_watched=MOST_WATCHED,
+                ),
+                UNKNOWN,
             )
         matchers = {pattern: matcher((pattern,)) for pattern in self._patterns}
         self._missing = [

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 
 from agent.clients.snmp.ber import Value
+from inventory.protocol.reasons import sentence
 
 SHOWN = 4  # names in one reason
 
@@ -27,4 +28,5 @@ def matcher(patterns: Sequence[str]) -> Callable[[Sequence[str]], bool]:
 def short_list(names: Sequence[str]) -> str:
     """The first few of them."""
     more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    shown = ", ".join(names[:SHOWN])
+    return sentence("{so} and {gone} more", so=shown, gone=more) if more > 0 else shown

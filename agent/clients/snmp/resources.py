@@ -9,6 +9,7 @@ from agent.clients.snmp.ber import Value
 from agent.clients.snmp.labels import matcher, short_list, text
 from agent.clients.snmp.session import SnmpSession
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED
 
 _LOAD: Final = "1.3.6.1.2.1.25.3.3.1.2"  # hrProcessorLoad: percent over the last minute
@@ -34,7 +35,7 @@ async def read(session: SnmpSession, storages: Sequence[str]) -> Resources:
     walk = await session.walk(*(f"{_STORAGE}.{column}" for column in (2, 3, 5, 6)), rows=_MOST)
     loads = await session.walk(_LOAD, rows=_MOST)
     if walk.cut or loads.cut:
-        raise ProbeFailed(f"its resources cannot be told: {walk.cut or loads.cut}", DEGRADED)
+        raise ProbeFailed(sentence("its resources cannot be told: {cut}", cut=walk.cut or loads.cut), DEGRADED)
     percent = [load for load in loads.columns[0].values() if isinstance(load, int) and 0 <= load <= 100]
     kilobytes = await session.get((_TOTAL, _FREE, _BUFFERS, _CACHED))
     types, names, sizes, used = walk.columns
@@ -45,9 +46,16 @@ async def read(session: SnmpSession, storages: Sequence[str]) -> Resources:
     shares = Resources(sum(percent) / len(percent) / 100 if percent else None, memory, storage, fullest)
     if storages and storage is None:
         storage_names = short_list([text(name) for name in names.values()])
-        raise ProbeFailed(f"no storage fits {short_list(storages)}; there are: {storage_names}", DEGRADED)
+        raise ProbeFailed(
+            sentence(
+                "no storage fits {storages}; there are: {storage_names}",
+                storages=short_list(storages),
+                storage_names=storage_names,
+            ),
+            DEGRADED,
+        )
     if shares == Resources():
-        raise ProbeFailed("it does not tell of its processors, memory or storages", DEGRADED)
+        raise ProbeFailed(sentence("it does not tell of its processors, memory or storages"), DEGRADED)
     return shares
 
 

@@ -7,6 +7,7 @@ import msgspec
 from agent.clients.snmp.ber import Value
 from agent.clients.snmp.session import SnmpSession
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED
 
 _ENTRY: Final = "1.3.6.1.2.1.99.1.1.1"
@@ -27,10 +28,10 @@ async def read(session: SnmpSession) -> Sensors:
     """Raises Trouble when the device has no sensors."""
     walk = await session.walk(*(f"{_ENTRY}.{column}" for column in range(1, 6)), rows=_MOST)
     if walk.cut:
-        raise ProbeFailed(f"its sensors cannot be told: {walk.cut}", DEGRADED)
+        raise ProbeFailed(sentence("its sensors cannot be told: {cut}", cut=walk.cut), DEGRADED)
     types, scales, precisions, values, states = walk.columns
     if not types:
-        raise ProbeFailed("it tells of no sensors", DEGRADED)
+        raise ProbeFailed(sentence("it tells of no sensors"), DEGRADED)
     hottest = None
     for index, kind in types.items():
         if kind == _CELSIUS and states.get(index, _OK) == _OK:

@@ -21,6 +21,7 @@ from agent.clients.snmp.ber import (
     oid_text,
 )
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import Reason, Why, sentence
 from inventory.protocol.states import UNKNOWN
 
 OBJECTS: Final = 36  # asked for at once: some 650 bytes out, 900 back, within one packet of the smallest links
@@ -113,18 +114,20 @@ class SnmpSession:
                     if value is not None and value is not END_OF_MIB:
                         values[names[name]] = value
             if not answered:
-                raise ProbeFailed(f"{self._who} answered with other objects than were asked for")
+                raise ProbeFailed(sentence("{who} answered with other objects than were asked for", who=self._who))
             remaining = remaining[len(piece) :]
         return values
 
     def _after_error(self, reply: SnmpReply, piece: list[bytes]) -> list[bytes]:
         """What of a piece that met an error is to be asked again."""
         if reply.status == _NOT_AUTHORIZED:
-            raise ProbeFailed(f"{self._who} does not let this credential read what it is asked", UNKNOWN)
+            raise ProbeFailed(
+                sentence("{who} does not let this credential read what it is asked", who=self._who), UNKNOWN
+            )
         if reply.status == _TOO_BIG or not 1 <= reply.index <= len(piece):
             if len(piece) == 1:
                 if reply.status == _TOO_BIG:
-                    raise ProbeFailed(f"{self._who} has an object too big for its own answers")
+                    raise ProbeFailed(sentence("{who} has an object too big for its own answers", who=self._who))
                 return []  # an error about one object: the device does not have it for us
             self._device_limits.objects = max(1, len(piece) // 2)
             return piece
@@ -162,7 +165,14 @@ class SnmpSession:
                     raise
                 return _walk_of(columns, failure.reason)
             if reply.status and not self._recover(reply, active):
-                return _walk_of(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
+                return _walk_of(
+                    columns,
+                    sentence(
+                        "{who} answered {status} in the middle of a table",
+                        who=self._who,
+                        status=error_name(reply.status),
+                    ),
+                )
             if not reply.status and (cut := self._store_values(reply, active, rows)):
                 return _walk_of(columns, cut)
         return _walk_of(columns, "")
@@ -179,19 +189,19 @@ class SnmpSession:
             return True
         return False
 
-    def _store_values(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> str:
+    def _store_values(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> Why:
         """Put the values of an answer into their columns; why the walk must be cut, or ""."""
         if not reply.varbinds:
-            return f"{self._who} answered with nothing in the middle of a table"
+            return sentence("{who} answered with nothing in the middle of a table", who=self._who)
         for place, (name, value) in enumerate(reply.varbinds):
             column = active[place % len(active)]
             try:
                 if not column.ended and not column.append(name, value):
-                    return f"{self._who} goes round in circles at {oid_text(name)}"
+                    return sentence("{who} goes round in circles at {name}", who=self._who, name=oid_text(name))
             except MalformedMessage as error:
-                return f"{self._who} answered garbled: {error}"
+                return sentence("{who} answered garbled: {error}", who=self._who, error=error)
             if len(column.values) >= rows:
-                return f"{self._who} has more than {rows} rows in one table"
+                return sentence("{who} has more than {rows} rows in one table", who=self._who, rows=rows)
         return ""
 
     async def _exchange_once(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> SnmpReply:
@@ -200,7 +210,12 @@ class SnmpSession:
             raise SnmpNoResponse(self._timeout_text())
         if self._objects > MOST_OBJECTS or self._exchanges > MOST_EXCHANGES:
             raise SnmpTooMuchData(
-                f"{self._who} has too much to tell for one look ({self._objects} objects so far)", UNKNOWN
+                sentence(
+                    "{who} has too much to tell for one look ({objects} objects so far)",
+                    who=self._who,
+                    objects=self._objects,
+                ),
+                UNKNOWN,
             )
         # once it has answered, silence may mean that the answer was too large: leave time to ask for less
         wait = remaining if self.latency is None or len(oids) * max(1, repetitions) <= 4 else max(remaining / 3, 0.05)
@@ -221,8 +236,10 @@ class SnmpSession:
             self.latency = reply.seconds
         return reply
 
-    def _timeout_text(self) -> str:
-        return f"{self._who} answered at first, but not all questions within {self._seconds:g} s"
+    def _timeout_text(self) -> Reason:
+        return sentence(
+            "{who} answered at first, but not all questions within {seconds:n} s", who=self._who, seconds=self._seconds
+        )
 
 
 class _Column:
@@ -255,4 +272,4 @@ def _walk_of(columns: Sequence[_Column], cut: str) -> TableWalk:
 
 
 def error_name(status: int) -> str:
-    return _ERRORS.get(status, f"error {status}")
+    return _ERRORS.get(status, sentence("error {status}", status=status))

@@ -37,6 +37,7 @@ from agent.clients.snmp.ber import END_OF_MIB, GET, GETBULK, Value, decode_value
 from agent.clients.snmp.discovery import engine_at, is_version_3
 from agent.clients.snmp.session import DeviceLimits, SnmpNoResponse, SnmpReply
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence, template
 from inventory.protocol.states import UNKNOWN
 
 log = logging.getLogger("agent.snmp")
@@ -50,14 +51,18 @@ _LINGER: Final = 5.0  # seconds that a replaced engine lives on, for the looks u
 _AUTH: Final = {"": USM_AUTH_NONE, "sha1": USM_AUTH_HMAC96_SHA, "sha256": USM_AUTH_HMAC192_SHA256}
 _PRIV: Final = {"": USM_PRIV_NONE, "aes128": USM_PRIV_CFB128_AES}
 _WORDS: Final = {
-    errind.WrongDigest: "does not accept this credential: auth_password (or auth) is wrong",
-    errind.AuthenticationFailure: "does not accept this credential: auth_password (or auth) is wrong",
-    errind.UnknownUserName: "does not know the user of this credential",
-    errind.UnknownSecurityName: "does not know the user of this credential",
-    errind.DecryptionError: "cannot decrypt what it is asked: priv_password (or priv) is wrong",
-    errind.UnsupportedSecurityLevel: "does not let this user ask at this level: authentication or privacy is "
-    "missing in the credential, or not set up for the user at the device",
-    errind.NotInTimeWindow: "says that our idea of its SNMP engine's time is wrong, and does not give a better one",
+    errind.WrongDigest: template("{who} does not accept this credential: auth_password (or auth) is wrong"),
+    errind.AuthenticationFailure: template("{who} does not accept this credential: auth_password (or auth) is wrong"),
+    errind.UnknownUserName: template("{who} does not know the user of this credential"),
+    errind.UnknownSecurityName: template("{who} does not know the user of this credential"),
+    errind.DecryptionError: template("{who} cannot decrypt what it is asked: priv_password (or priv) is wrong"),
+    errind.UnsupportedSecurityLevel: template(
+        "{who} does not let this user ask at this level: authentication or privacy is missing in the credential, or "
+        "not set up for the user at the device"
+    ),
+    errind.NotInTimeWindow: template(
+        "{who} says that our idea of its SNMP engine's time is wrong, and does not give a better one"
+    ),
 }
 
 
@@ -149,12 +154,19 @@ class UserExchange:
 
     def _no_response(self, engine_id: bytes | None, seconds: float) -> ProbeFailed:
         if engine_id is None:
-            reason = f"{self._who} did not answer within {seconds:.3g} s"
-            return SnmpNoResponse(reason if self._device_limits.answered else f"{reason}: no SNMP version 3 there")
-        hint = ": priv_password (or priv) is wrong, or its context" if self._user.priv_password else ""
-        return SnmpNoResponse(
-            f"{self._who} speaks version 3, but did not answer this user within {seconds:.3g} s{hint}"
+            reason = sentence("{who} did not answer within {seconds:n} s", who=self._who, seconds=f"{seconds:.3g}")
+            return SnmpNoResponse(
+                reason if self._device_limits.answered else sentence("{reason}: no SNMP version 3 there", reason=reason)
+            )
+        words = sentence(
+            "{who} speaks version 3, but did not answer this user within {seconds:n} s",
+            who=self._who,
+            seconds=f"{seconds:.3g}",
         )
+        if not self._user.priv_password:
+            return SnmpNoResponse(words)
+        hint = sentence("priv_password (or priv) is wrong, or its context")
+        return SnmpNoResponse(sentence("{words}: {hint}", words=words, hint=hint))
 
     async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
         engine = self._engines.get(self._user)
@@ -174,7 +186,9 @@ class UserExchange:
         except TimeoutError:
             raise SnmpNoResponse("") from None
         except Exception as error:  # pysnmp's errors are of many sorts, and may quote what they are about
-            raise ProbeFailed(f"{self._who}: version 3 failed here ({type(error).__name__})", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("{who}: version 3 failed here ({name})", who=self._who, name=type(error).__name__), UNKNOWN
+            ) from None
         elapsed = time.monotonic() - started
         error_indication, status, index, varbinds = answer
         if error_indication is not None:
@@ -188,8 +202,14 @@ class UserExchange:
             return SnmpNoResponse("")  # an unknown engine: the device has a new one, which is asked for next
         for error_type, words in _WORDS.items():
             if isinstance(error_indication, error_type):
-                return ProbeFailed(f"{self._who} {words}", UNKNOWN)
-        return ProbeFailed(f"{self._who}: no answer of version 3 that can be used ({type(error_indication).__name__})")
+                return ProbeFailed(sentence(words, who=self._who), UNKNOWN)
+        return ProbeFailed(
+            sentence(
+                "{who}: no answer of version 3 that can be used ({name})",
+                who=self._who,
+                name=type(error_indication).__name__,
+            )
+        )
 
     async def _learn_engine_id(self, engine: _Engine, remaining: float) -> None:
         """Learn, once, which engine it is that answers, to know it from another one later."""

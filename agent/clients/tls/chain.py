@@ -16,6 +16,7 @@ from agent.clients.tls.contexts import (
     handshake_failure,
 )
 from agent.failure import ProbeFailed, printable
+from inventory.protocol.reasons import Reason, Why, sentence
 from inventory.protocol.states import DOWN
 
 MAX_NAMES: Final = 3  # of a certificate, in a reason
@@ -34,18 +35,25 @@ def explain_refusal(
     if code in (EXPIRED, NOT_YET_VALID):
         return ProbeFailed(_first_date_fault(facts, now) or plain.reason)
     if code in WRONG_HOST_CODES:
-        reason = f"wrong host: the certificate is for {_host_names(chain[0])}, not for {host}"
+        reason = sentence(
+            "wrong host: the certificate is for {chain}, not for {host}", chain=_host_names(chain[0]), host=host
+        )
     elif code == SELF_SIGNED:
-        reason = f"self-signed: nobody but {_name_text(leaf.subject)} itself vouches for the certificate"
+        reason = sentence(
+            "self-signed: nobody but {subject} itself vouches for the certificate", subject=_name_text(leaf.subject)
+        )
     elif code == SELF_SIGNED_IN_CHAIN:
         root = _issuer_path(facts)[-1]
-        reason = f"unknown issuer: the chain ends in the root {_name_text(root.subject)}, which is not trusted here"
+        reason = sentence(
+            "unknown issuer: the chain ends in the root {subject}, which is not trusted here",
+            subject=_name_text(root.subject),
+        )
     elif code in NO_ISSUER_CODES:
         reason = _missing_issuer(facts, contexts, context)
     else:
         return plain
     also = _first_date_fault(facts[:1], now)
-    return ProbeFailed(f"{reason}; also {also}" if also else reason)
+    return ProbeFailed(sentence("{reason}; also {also}", reason=reason, also=also) if also else reason)
 
 
 def _parsed(certificate: bytes) -> der.CertificateFields | None:
@@ -55,19 +63,25 @@ def _parsed(certificate: bytes) -> der.CertificateFields | None:
         return None
 
 
-def date_fault(chain: list[bytes], now: float) -> str:
+def date_fault(chain: list[bytes], now: float) -> Why:
     """What is wrong with the dates of the first certificate of the chain, or ""."""
     leaf = _parsed(chain[0]) if chain else None
     return _first_date_fault([leaf], now) if leaf else ""
 
 
-def _first_date_fault(facts: list[der.CertificateFields], now: float) -> str:
+def _first_date_fault(facts: list[der.CertificateFields], now: float) -> Why:
     for place, fact in enumerate(facts):
-        whose = "the certificate" if place == 0 else f"the certificate of {_name_text(fact.subject)} in the chain"
+        whose = (
+            sentence("the certificate")
+            if place == 0
+            else sentence("the certificate of {subject} in the chain", subject=_name_text(fact.subject))
+        )
         if fact.not_after < now:
-            return f"expired: {whose} ended on {_date_text(fact.not_after)}"
+            return sentence("expired: {whose} ended on {not_after}", whose=whose, not_after=_date_text(fact.not_after))
         if fact.not_before > now:
-            return f"not yet valid: {whose} begins on {_date_text(fact.not_before)}"
+            return sentence(
+                "not yet valid: {whose} begins on {not_before}", whose=whose, not_before=_date_text(fact.not_before)
+            )
     return ""
 
 
@@ -88,7 +102,7 @@ def _issuer_path(facts: list[der.CertificateFields]) -> list[der.CertificateFiel
     return path
 
 
-def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, context: ssl.SSLContext) -> str:
+def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, context: ssl.SSLContext) -> Reason:
     """An intermediate that the server ought to send, or an authority that is not trusted?
 
     OpenSSL says the same of both. It is an incomplete chain when any of these holds, else an unknown issuer:
@@ -107,9 +121,13 @@ def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, c
     )
     issuer = _name_text(top.issuer)
     if incomplete:
-        of = "its own certificate" if alone else "the last one that it sends"
-        return f"incomplete chain: the server does not send the certificate of {issuer}, which issued {of}"
-    return f"unknown issuer: {issuer} is not trusted here"
+        of = sentence("its own certificate") if alone else sentence("the last one that it sends")
+        return sentence(
+            "incomplete chain: the server does not send the certificate of {issuer}, which issued {of}",
+            issuer=issuer,
+            of=of,
+        )
+    return sentence("unknown issuer: {issuer} is not trusted here", issuer=issuer)
 
 
 def _trusted_organisations(context: ssl.SSLContext) -> set[str]:
@@ -127,7 +145,7 @@ def _name_text(name: bytes) -> str:
     """The CN, else the O or OU of a DER name, quoted."""
     attributes = der.attributes(name)
     text = attributes.get("CN") or attributes.get("O") or attributes.get("OU")
-    return printable(text, 60) if text else "a nameless authority"
+    return printable(text, 60) if text else sentence("a nameless authority")
 
 
 def _host_names(certificate: bytes) -> str:
@@ -138,7 +156,10 @@ def _host_names(certificate: bytes) -> str:
         extensions = x509.load_der_x509_certificate(certificate).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound):
-        return "no host at all"
+        return sentence("no host at all")
     hosts = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
-    more = f" and {len(hosts) - MAX_NAMES} more" if len(hosts) > MAX_NAMES else ""
-    return ", ".join(printable(name, 40).strip("'") for name in hosts[:MAX_NAMES]) + more if hosts else "no host at all"
+    if not hosts:
+        return sentence("no host at all")
+    shown = ", ".join(printable(name, 40).strip("'") for name in hosts[:MAX_NAMES])
+    more = len(hosts) - MAX_NAMES
+    return sentence("{so} and {gone} more", so=shown, gone=more) if more > 0 else shown

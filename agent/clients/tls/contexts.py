@@ -13,6 +13,7 @@ from agent.clients.net.stream import tls_error_text
 from agent.clients.tls import der
 from agent.failure import ProbeFailed
 from agent.probe import Limits
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN
 
 # A machine that boots without a clock says 1970 (or its image's date). It cannot judge a certificate's dates.
@@ -25,20 +26,20 @@ NOT_YET_VALID, EXPIRED, SELF_SIGNED, SELF_SIGNED_IN_CHAIN, NO_ISSUER = 9, 10, 18
 NO_ISSUER_CODES: Final = frozenset({2, NO_ISSUER, 21})
 WRONG_HOST_CODES: Final = frozenset({62, 64})  # 62 a name, 64 an IP address
 VERIFY_ERROR_TEXTS: Final = {
-    NOT_YET_VALID: "not yet valid: the certificate's time has not come",
-    EXPIRED: "expired: the certificate's time is over",
-    SELF_SIGNED: "self-signed: nobody but itself vouches for the certificate",
-    SELF_SIGNED_IN_CHAIN: "unknown issuer: the certificate's chain ends in a root that is not trusted here",
-    7: "wrong signature: one in the certificate's chain does not fit",
-    23: "revoked: the certificate has been withdrawn",
-    26: "wrong purpose: the certificate is not meant for servers",
-    66: "weak key: the certificate's key is too short",
-    67: "weak key: one in the certificate's chain is too short",
-    68: "weak signature: one in the certificate's chain uses a hash that is not safe any more",
+    NOT_YET_VALID: sentence("not yet valid: the certificate's time has not come"),
+    EXPIRED: sentence("expired: the certificate's time is over"),
+    SELF_SIGNED: sentence("self-signed: nobody but itself vouches for the certificate"),
+    SELF_SIGNED_IN_CHAIN: sentence("unknown issuer: the certificate's chain ends in a root that is not trusted here"),
+    7: sentence("wrong signature: one in the certificate's chain does not fit"),
+    23: sentence("revoked: the certificate has been withdrawn"),
+    26: sentence("wrong purpose: the certificate is not meant for servers"),
+    66: sentence("weak key: the certificate's key is too short"),
+    67: sentence("weak key: one in the certificate's chain is too short"),
+    68: sentence("weak signature: one in the certificate's chain uses a hash that is not safe any more"),
     **dict.fromkeys(
-        NO_ISSUER_CODES, "unknown issuer or incomplete chain: nobody trusted here vouches for the certificate"
+        NO_ISSUER_CODES, sentence("unknown issuer or incomplete chain: nobody trusted here vouches for the certificate")
     ),
-    **dict.fromkeys(WRONG_HOST_CODES, "wrong host: the certificate is for another name"),
+    **dict.fromkeys(WRONG_HOST_CODES, sentence("wrong host: the certificate is for another name")),
 }
 
 
@@ -69,7 +70,10 @@ class TlsContexts:
         try:
             context = _verifying_context(authority) if verify else _permissive_context()
         except (OSError, ssl.SSLError) as error:
-            raise ProbeFailed(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("cannot use the authority file {authority}: {error}", authority=authority, error=error),
+                UNKNOWN,
+            ) from None
         if alpn:
             context.set_alpn_protocols(list(alpn))
         self._contexts[key] = (version, context)
@@ -98,38 +102,48 @@ def _permissive_context() -> ssl.SSLContext:
 def _file_version(authority: str, limits: Limits) -> object:
     path = Path(authority)
     if limits.directories and not any(path.resolve().is_relative_to(Path(d).resolve()) for d in limits.directories):
-        raise ProbeFailed(f"the authority file {authority} is outside the directories this agent may read", UNKNOWN)
+        raise ProbeFailed(
+            sentence(
+                "the authority file {authority} is outside the directories this agent may read", authority=authority
+            ),
+            UNKNOWN,
+        )
     try:
         stat = path.stat()
     except OSError as error:
-        raise ProbeFailed(f"cannot read the authority file {authority}: {error.strerror}", UNKNOWN) from None
+        raise ProbeFailed(
+            sentence("cannot read the authority file {authority}: {error}", authority=authority, error=error.strerror),
+            UNKNOWN,
+        ) from None
     return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def handshake_failure(error: ssl.SSLError, who: str, now: float | None = None) -> ProbeFailed:
     """A failed handshake as a reason. A clock before CLOCK_FLOOR makes a judgement of dates no evidence."""
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return ProbeFailed(f"TLS with {who} failed: {_protocol_error_text(error)}")
+        return ProbeFailed(sentence("TLS with {who} failed: {error}", who=who, error=_protocol_error_text(error)))
     code = error.verify_code
     if code in (NOT_YET_VALID, EXPIRED) and (time.time() if now is None else now) < CLOCK_FLOOR:
-        return ProbeFailed("this machine's clock is wrong, so it cannot judge certificates", UNKNOWN)
+        return ProbeFailed(sentence("this machine's clock is wrong, so it cannot judge certificates"), UNKNOWN)
     if code in VERIFY_ERROR_TEXTS:
         return ProbeFailed(VERIFY_ERROR_TEXTS[code], DOWN)
-    return ProbeFailed(f"the certificate is not accepted: {error.verify_message}")
+    return ProbeFailed(
+        sentence("the certificate is not accepted: {verify_message}", verify_message=error.verify_message)
+    )
 
 
 def _protocol_error_text(error: ssl.SSLError) -> str:
     reason = error.reason or ""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or reason == "UNEXPECTED_EOF_WHILE_READING":
-        return "the connection was closed during the handshake"
+        return sentence("the connection was closed during the handshake")
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-        return "what answers there does not speak TLS"
+        return sentence("what answers there does not speak TLS")
     if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
-        return "no common version of TLS (where certificates are judged, only 1.2 and 1.3 are spoken)"
+        return sentence("no common version of TLS (where certificates are judged, only 1.2 and 1.3 are spoken)")
     if "HANDSHAKE_FAILURE" in reason:
-        return "the server accepts none of the ciphers offered"
+        return sentence("the server accepts none of the ciphers offered")
     if reason == "TLSV1_UNRECOGNIZED_NAME":
-        return "the server does not know this name"
+        return sentence("the server does not know this name")
     return tls_error_text(error)
 
 

@@ -4,6 +4,7 @@ import datetime
 from typing import TYPE_CHECKING, Final
 
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN
 
 if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look without one does not need
@@ -25,35 +26,51 @@ def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     if not staple:
         if _demands_staple(chain[0]):
-            raise ProbeFailed("the certificate demands a stapled OCSP response and the server sends none", DEGRADED)
+            raise ProbeFailed(
+                sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
+            )
         return
     try:
         response = ocsp.load_der_ocsp_response(staple)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             word = response.response_status.name.lower().replace("_", " ")
-            raise ProbeFailed(f"the stapled OCSP response is an error of the responder: {word}", DEGRADED)
+            raise ProbeFailed(
+                sentence("the stapled OCSP response is an error of the responder: {word}", word=word), DEGRADED
+            )
         leaf = x509.load_der_x509_certificate(chain[0])
         issuer = _issuer(leaf, chain)
         single = _matching_response(response, leaf, issuer)
         if single is None:
-            raise ProbeFailed("the stapled OCSP response is about another certificate", DEGRADED)
+            raise ProbeFailed(sentence("the stapled OCSP response is about another certificate"), DEGRADED)
         if issuer is not None and not _is_signed(response, issuer, moment):
-            raise ProbeFailed("the stapled OCSP response is not signed by the certificate's issuer", DEGRADED)
+            raise ProbeFailed(sentence("the stapled OCSP response is not signed by the certificate's issuer"), DEGRADED)
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
         revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
     except (ValueError, TypeError) as error:
-        raise ProbeFailed(f"the stapled OCSP response cannot be read: {str(error)[:60]}", DEGRADED) from None
+        raise ProbeFailed(
+            sentence("the stapled OCSP response cannot be read: {error}", error=str(error)[:60]), DEGRADED
+        ) from None
     if status is ocsp.OCSPCertStatus.REVOKED:
-        because = f" ({revocation_reason.value})" if revocation_reason else ""
-        unproven = "" if issuer is not None else "; its signature could not be checked"
-        when = f"{revoked:%Y-%m-%d}" if revoked else "a day not given"
-        raise ProbeFailed(f"revoked: on {when}{because}, says the stapled OCSP response{unproven}", DOWN)
+        when: str = f"{revoked:%Y-%m-%d}" if revoked else sentence("a day not given")
+        if revocation_reason:
+            when = sentence("{when} ({because})", when=when, because=revocation_reason.value)
+        words = sentence("revoked: on {when}, says the stapled OCSP response", when=when)
+        unproven = [] if issuer is not None else [sentence("its signature could not be checked")]
+        raise ProbeFailed(joined([words, *unproven]), DOWN)
     if status is ocsp.OCSPCertStatus.UNKNOWN:
-        raise ProbeFailed("the stapled OCSP response says that the issuer does not know this certificate", DEGRADED)
+        raise ProbeFailed(
+            sentence("the stapled OCSP response says that the issuer does not know this certificate"), DEGRADED
+        )
     if begins > moment + SKEW:
-        raise ProbeFailed(f"the stapled OCSP response is not valid before {begins:%Y-%m-%d %H:%M} UTC", DEGRADED)
+        raise ProbeFailed(
+            sentence("the stapled OCSP response is not valid before {begins} UTC", begins=f"{begins:%Y-%m-%d %H:%M}"),
+            DEGRADED,
+        )
     if ends is not None and ends < moment:
-        raise ProbeFailed(f"the stapled OCSP response is out of date since {ends:%Y-%m-%d %H:%M} UTC", DEGRADED)
+        raise ProbeFailed(
+            sentence("the stapled OCSP response is out of date since {ends} UTC", ends=f"{ends:%Y-%m-%d %H:%M}"),
+            DEGRADED,
+        )
 
 
 def _demands_staple(certificate: bytes) -> bool:

@@ -13,6 +13,7 @@ from agent.clients.net.stream import TcpStream
 from agent.clients.ups.dates import parse_date
 from agent.clients.ups.model import UpsReading, parse_number
 from agent.failure import ProbeFailed, printable
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 PORT: Final = 3551
@@ -63,7 +64,7 @@ async def read(stream: TcpStream) -> tuple[UpsReading, float]:
     fields = await _read_fields(stream)
     elapsed = time.monotonic() - started
     if "STATUS" not in fields and "STATFLAG" not in fields:
-        raise ProbeFailed(f"{stream.who} does not answer like apcupsd: there is no STATUS", UNKNOWN)
+        raise ProbeFailed(sentence("{who} does not answer like apcupsd: there is no STATUS", who=stream.who), UNKNOWN)
     return to_reading(fields, time.time()), elapsed
 
 
@@ -76,7 +77,9 @@ async def _read_fields(stream: TcpStream) -> dict[str, str]:
         while len(buffer) < size:
             more = await stream.receive()
             if not more:
-                raise ProbeFailed(f"{stream.who} closed the connection in the middle of an answer", UNKNOWN)
+                raise ProbeFailed(
+                    sentence("{who} closed the connection in the middle of an answer", who=stream.who), UNKNOWN
+                )
             buffer += more
         record, buffer = buffer[:size], buffer[size:]
         return record
@@ -86,12 +89,24 @@ async def _read_fields(stream: TcpStream) -> dict[str, str]:
         if size == 0:
             return fields
         if size > LONGEST:
-            raise ProbeFailed(f"{stream.who} does not answer like apcupsd: a record of {size} bytes", UNKNOWN)
+            raise ProbeFailed(
+                sentence("{who} does not answer like apcupsd: a record of {size} bytes", who=stream.who, size=size),
+                UNKNOWN,
+            )
         name, colon, value = (await read_exactly(size)).decode("utf-8", "replace").partition(":")
         if not colon:
-            raise ProbeFailed(f"{stream.who} does not answer like apcupsd: {printable(name)}", UNKNOWN)
+            raise ProbeFailed(
+                sentence("{who} does not answer like apcupsd: {name}", who=stream.who, name=printable(name)), UNKNOWN
+            )
         fields[name.strip()] = value.strip()
-    raise ProbeFailed(f"{stream.who} does not answer like apcupsd: more than {MOST_RECORDS} records", UNKNOWN)
+    raise ProbeFailed(
+        sentence(
+            "{who} does not answer like apcupsd: more than {most_records} records",
+            who=stream.who,
+            most_records=MOST_RECORDS,
+        ),
+        UNKNOWN,
+    )
 
 
 def to_reading(fields: Mapping[str, str], now: float) -> UpsReading:
@@ -118,7 +133,7 @@ def to_reading(fields: Mapping[str, str], now: float) -> UpsReading:
 def _status(reading: UpsReading, status: str, bits: int | None) -> None:
     """STATFLAG says it all; without it (apcupsd before 3.10) the words of STATUS do."""
     if "COMMLOST" in status or "NETWORK ERROR" in status or (bits is not None and bits & _COMMLOST):
-        reading.lost = "apcupsd has lost its UPS (COMMLOST); its numbers are old"
+        reading.lost = sentence("apcupsd has lost its UPS (COMMLOST); its numbers are old")
     words = status.split()
     for bit, flag in _BITS.items():
         reading.set_flag(flag, bits is not None and bool(bits & bit))

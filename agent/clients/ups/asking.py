@@ -14,11 +14,12 @@ from agent.clients.ups import apcupsd, nut
 from agent.clients.ups.model import UpsReading
 from agent.failure import ProbeFailed
 from agent.probe import Address, Probe, ProbeContext
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 _MARGIN: Final = 0.05  # of the time left, so that the more exact reason comes first
 PORTS: Final = {"nut": nut.PORT, "apcupsd": apcupsd.PORT, "snmp": 161}
-_SERVED: Final = {"nut": "upsd", "apcupsd": "apcupsd", "snmp": "the UPS's network card"}
+_SERVED: Final = {"nut": "upsd", "apcupsd": "apcupsd", "snmp": sentence("the UPS's network card")}
 SHARED_SECONDS: Final = (
     2.0  # seconds for which a reading serves another check: upsd asks its UPS no more often than that
 )
@@ -52,9 +53,11 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.ups and self.way != "nut":
-            raise ValueError(f"ups names a UPS in NUT; way {self.way} has no names")
+            raise ValueError(sentence("ups names a UPS in NUT; way {way} has no names", way=self.way))
         if self.way == "snmp" and not self.credential:
-            raise ValueError("way snmp needs a credential: the name under which the agent's file has the community")
+            raise ValueError(
+                sentence("way snmp needs a credential: the name under which the agent's file has the community")
+            )
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or PORTS[self.way]),)
@@ -69,8 +72,15 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             raise ProbeFailed(failure.reason, UNKNOWN) from None
         except TimeoutError:
-            who = f"{_SERVED[self.way]} at {self.host} port {self.port or PORTS[self.way]}"
-            raise ProbeFailed(f"{who} did not answer in full within {context.timeout:g} s", UNKNOWN) from None
+            who = sentence(
+                "{served} at {host} port {port}",
+                served=_SERVED[self.way],
+                host=self.host,
+                port=self.port or PORTS[self.way],
+            )
+            raise ProbeFailed(
+                sentence("{who} did not answer in full within {timeout:n} s", who=who, timeout=context.timeout), UNKNOWN
+            ) from None
 
     async def _read(self, context: ProbeContext) -> TimedReading:
         started = time.monotonic()

@@ -11,8 +11,9 @@ from typing import Any, Final, Protocol
 from agent.clients.snmp import Value
 from agent.clients.ups.dates import parse_date
 from agent.clients.ups.model import UpsReading, parse_number
+from inventory.protocol.reasons import sentence
 
-LOST: Final = "its network card has lost the UPS; its numbers are old"
+LOST: Final = sentence("its network card has lost the UPS; its numbers are old")
 
 FlagWords = Mapping[Any, str]  # by int, or by text in small letters
 Cells = Mapping[str, Value]  # object identifier -> value

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.failure import printable
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 # What a device answers where it has no value: all ones in 16 and 32 bits, signed and not, and what vendors chose.
@@ -54,14 +55,14 @@ FLAG_MEASURES: Final = {
 }
 # further flags and what they say; they make a UPS that works degraded
 FLAG_FAULTS: Final = {
-    "bypass": "on bypass, the load is not protected",
-    "overload": "overloaded",
-    "replace": "the battery is to be replaced",
-    "no_battery": "no battery is connected",
-    "battery_fault": "the battery is faulty",
-    "charger_fault": "the charger is faulty",
-    "hot": "its temperature is out of bounds",
-    "fault": "it reports a fault",
+    "bypass": sentence("on bypass, the load is not protected"),
+    "overload": sentence("overloaded"),
+    "replace": sentence("the battery is to be replaced"),
+    "no_battery": sentence("no battery is connected"),
+    "battery_fault": sentence("the battery is faulty"),
+    "charger_fault": sentence("the charger is faulty"),
+    "hot": sentence("its temperature is out of bounds"),
+    "fault": sentence("it reports a fault"),
 }
 SOURCES: Final = ("mains", "battery", "off")
 
@@ -77,7 +78,7 @@ class UpsReading:
 
     flags: dict[str, bool] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
-    lost: str = ""
+    lost: Why = ""
     notes: list[str] = field(default_factory=list)
 
     def set_flag(self, flag: str, value: bool) -> None:
@@ -188,7 +189,7 @@ def parse_number(raw: object) -> float | None:
     return float(raw)
 
 
-def ups_state(reading: UpsReading) -> tuple[int, str]:
+def ups_state(reading: UpsReading) -> tuple[int, Why]:
     """The state of the power behind this UPS, and why.
 
     Down: it gives no power, is about to stop, or its battery is low while it runs on it. Degraded: it gives power
@@ -200,61 +201,66 @@ def ups_state(reading: UpsReading) -> tuple[int, str]:
     if reading.lost:
         return UNKNOWN, reading.lost
     if flags.get("off"):
-        return DOWN, "its output is off"
+        return DOWN, sentence("its output is off")
     if flags.get("ending"):
-        return DOWN, f"it is about to cut its output{_battery_text(reading) if flags.get('battery') else ''}"
+        words = sentence("it is about to cut its output")
+        if flags.get("battery"):
+            words = sentence("{words}: {reading}", words=words, reading=_battery_text(reading))
+        return DOWN, words
     if flags.get("low") and flags.get("battery"):
-        return DOWN, f"its battery is low{_battery_text(reading)}"
-    faults = []
+        low = sentence("its battery is low")
+        return DOWN, sentence("{words}: {reading}", words=low, reading=_battery_text(reading))
+    faults: list[Reason] = []
     if flags.get("battery"):
-        faults.append(f"{_battery_text(reading).removeprefix(': ')}{_why_on_battery(flags)}")
+        faults.append(_why_on_battery(flags, _battery_text(reading)))
     elif flags.get("low"):
-        faults.append("its battery is low and would not carry an outage")
+        faults.append(sentence("its battery is low and would not carry an outage"))
     faults += [words for flag, words in FLAG_FAULTS.items() if flags.get(flag)]
     if flags.get("calibrating") and not flags.get("battery"):
-        faults.append("calibrating its battery")
+        faults.append(sentence("calibrating its battery"))
     if flags.get("test_passed") is False and not flags.get("testing"):
-        faults.append("the last self-test was not passed")
-    faults += [f"it says {printable(note, 60)}" for note in reading.notes]
+        faults.append(sentence("the last self-test was not passed"))
+    faults += [sentence("it says {note}", note=printable(note, 60)) for note in reading.notes]
     if faults:
-        return DEGRADED, "; ".join(faults)
+        return DEGRADED, joined(faults)
     if flags.get("mains") or flags.get("battery") is False:
         return UP, ""
-    return UNKNOWN, "it does not say what it runs on"
+    return UNKNOWN, sentence("it does not say what it runs on")
 
 
-def power_source(reading: UpsReading) -> tuple[int, str]:
+def power_source(reading: UpsReading) -> tuple[int, Why]:
     """What the load runs on, whatever state the UPS is in: up is the mains, degraded the battery, down nothing."""
     flags = reading.flags
     if reading.lost:
         return UNKNOWN, reading.lost
     if flags.get("off"):
-        return DOWN, "no power: the output is off"
+        return DOWN, sentence("no power: the output is off")
     if flags.get("battery"):
-        ending = ", about to cut its output" if flags.get("ending") else ""
-        return DEGRADED, f"{_battery_text(reading).removeprefix(': ')}{_why_on_battery(flags)}{ending}"
+        words = _why_on_battery(flags, _battery_text(reading))
+        return DEGRADED, sentence("{so}, about to cut its output", so=words) if flags.get("ending") else words
     if flags.get("mains") or flags.get("bypass") or flags.get("battery") is False:
         return UP, ""
-    return UNKNOWN, "it does not say what it runs on"
+    return UNKNOWN, sentence("it does not say what it runs on")
 
 
-def _why_on_battery(flags: dict[str, bool]) -> str:
+def _why_on_battery(flags: dict[str, bool], words: Reason) -> Reason:
     if flags.get("calibrating"):
-        return " (calibrating)"
-    return " (a self-test)" if flags.get("testing") else ""
+        return sentence("{so} (calibrating)", so=words)
+    return sentence("{so} (a self-test)", so=words) if flags.get("testing") else words
 
 
-def _battery_text(reading: UpsReading) -> str:
-    """``: on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
+def _battery_text(reading: UpsReading) -> Reason:
+    """``on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
     values = reading.values
-    parts = ["on battery"]
+    parts = [sentence("on battery")]
     if "on_battery_seconds" in values:
-        parts[0] += f" for {duration_text(values['on_battery_seconds'])}"
+        lasted = duration_text(values["on_battery_seconds"])
+        parts[0] = sentence("{so} for {on_battery_seconds:d}", so=parts[0], on_battery_seconds=lasted)
     if "charge_ratio" in values:
-        parts.append(f"charge {values['charge_ratio']:.0%}")
+        parts.append(sentence("charge {charge_ratio:n}", charge_ratio=f"{values['charge_ratio']:.0%}"))
     if "runtime_seconds" in values:
-        parts.append(f"runtime {duration_text(values['runtime_seconds'])}")
-    return ": " + ", ".join(parts)
+        parts.append(sentence("runtime {runtime_seconds:d}", runtime_seconds=duration_text(values["runtime_seconds"])))
+    return joined(parts, ", ")
 
 
 def duration_text(seconds: float) -> str:

@@ -13,6 +13,7 @@ from agent.clients.net.stream import TcpStream
 from agent.clients.ups.dates import parse_date
 from agent.clients.ups.model import UpsReading, parse_number
 from agent.failure import ProbeFailed, printable
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 PORT: Final = 3493
@@ -20,15 +21,15 @@ MOST: Final = 256 * 1024  # bytes of an answer
 LONGEST: Final = 8192  # bytes of a line
 
 _ERRORS: Final = {
-    "ACCESS-DENIED": "upsd does not let this agent see it (ACCESS-DENIED)",
-    "DATA-STALE": "upsd has no fresh data: its driver does not hear the UPS (DATA-STALE)",
-    "DRIVER-NOT-CONNECTED": "upsd's driver for it is not running (DRIVER-NOT-CONNECTED)",
-    "UNKNOWN-UPS": "upsd knows no UPS of that name (UNKNOWN-UPS)",
-    "INVALID-USERNAME": "upsd does not accept the user (INVALID-USERNAME)",
-    "INVALID-PASSWORD": "upsd does not accept the password (INVALID-PASSWORD)",
-    "USERNAME-REQUIRED": "upsd wants a user and a password (USERNAME-REQUIRED)",
-    "PASSWORD-REQUIRED": "upsd wants a password (PASSWORD-REQUIRED)",
-    "FEATURE-NOT-CONFIGURED": "upsd is not set up for this (FEATURE-NOT-CONFIGURED)",
+    "ACCESS-DENIED": sentence("upsd does not let this agent see it (ACCESS-DENIED)"),
+    "DATA-STALE": sentence("upsd has no fresh data: its driver does not hear the UPS (DATA-STALE)"),
+    "DRIVER-NOT-CONNECTED": sentence("upsd's driver for it is not running (DRIVER-NOT-CONNECTED)"),
+    "UNKNOWN-UPS": sentence("upsd knows no UPS of that name (UNKNOWN-UPS)"),
+    "INVALID-USERNAME": sentence("upsd does not accept the user (INVALID-USERNAME)"),
+    "INVALID-PASSWORD": sentence("upsd does not accept the password (INVALID-PASSWORD)"),
+    "USERNAME-REQUIRED": sentence("upsd wants a user and a password (USERNAME-REQUIRED)"),
+    "PASSWORD-REQUIRED": sentence("upsd wants a password (PASSWORD-REQUIRED)"),
+    "FEATURE-NOT-CONFIGURED": sentence("upsd is not set up for this (FEATURE-NOT-CONFIGURED)"),
 }
 _STATUS: Final = {
     "OL": "mains",
@@ -62,7 +63,7 @@ class UpsdError(ProbeFailed):
     """upsd answered ERR; ``word`` is what it said."""
 
     def __init__(self, word: str) -> None:
-        words = _ERRORS.get(word) or f"upsd answered with an error: {printable(word)}"
+        words = _ERRORS.get(word) or sentence("upsd answered with an error: {word}", word=printable(word))
         super().__init__(words, UNKNOWN)
         self.word = word
 
@@ -81,7 +82,9 @@ class UpsdClient:
             if key in credential:
                 credential_value = credential[key]
                 if not credential_value.isprintable():
-                    raise ProbeFailed(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
+                    raise ProbeFailed(
+                        sentence("the credential's {key} has characters that NUT cannot take", key=key), UNKNOWN
+                    )
                 answer = await self._request(f'{command} "{_escaped(credential_value)}"')
                 if not answer.startswith("OK"):
                     raise self._unexpected(answer)
@@ -117,17 +120,22 @@ class UpsdClient:
     async def _read_line(self) -> str:
         while b"\n" not in self._buffer:
             if len(self._buffer) > LONGEST or self._received > MOST:
-                raise ProbeFailed(f"{self._stream.who} sends without end, unlike upsd", UNKNOWN)
+                raise ProbeFailed(sentence("{who} sends without end, unlike upsd", who=self._stream.who), UNKNOWN)
             more = await self._stream.receive()
             if not more:
-                raise ProbeFailed(f"{self._stream.who} closed the connection in the middle of an answer", UNKNOWN)
+                raise ProbeFailed(
+                    sentence("{who} closed the connection in the middle of an answer", who=self._stream.who), UNKNOWN
+                )
             self._buffer += more
             self._received += len(more)
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode("utf-8", "replace").strip()
 
     def _unexpected(self, answer: str) -> ProbeFailed:
-        return ProbeFailed(f"{self._stream.who} does not answer like upsd: {printable(answer)}", UNKNOWN)
+        return ProbeFailed(
+            sentence("{who} does not answer like upsd: {answer}", who=self._stream.who, answer=printable(answer)),
+            UNKNOWN,
+        )
 
 
 def _escaped(text: str) -> str:
@@ -162,9 +170,17 @@ async def read(stream: TcpStream, ups: str, credential: Mapping[str, str]) -> tu
         names = await upsd.names()
         if len(names) != 1:
             if not names:
-                raise ProbeFailed(f"upsd at {stream.who} has no UPS", UNKNOWN)
+                raise ProbeFailed(sentence("upsd at {who} has no UPS", who=stream.who), UNKNOWN)
             listed = printable(", ".join(names), 80)
-            raise ProbeFailed(f"upsd at {stream.who} has {len(names)} UPSs ({listed}): say which one (ups)", UNKNOWN)
+            raise ProbeFailed(
+                sentence(
+                    "upsd at {who} has {names} UPSs ({listed}): say which one (ups)",
+                    who=stream.who,
+                    names=len(names),
+                    listed=listed,
+                ),
+                UNKNOWN,
+            )
         ups = names[0]
     started = time.monotonic()
     try:
@@ -173,7 +189,10 @@ async def read(stream: TcpStream, ups: str, credential: Mapping[str, str]) -> tu
         if error.word != "UNKNOWN-UPS":
             raise
         names = await upsd.names()
-        raise ProbeFailed(f"{error.reason}; it has {printable(', '.join(names) or 'none', 80)}", UNKNOWN) from None
+        raise ProbeFailed(
+            sentence("{reason}; it has {names}", reason=error.reason, names=printable(", ".join(names) or "none", 80)),
+            UNKNOWN,
+        ) from None
     elapsed = time.monotonic() - started
     await upsd.logout()
     return to_reading(variables, time.time()), elapsed
@@ -208,10 +227,10 @@ def to_reading(variables: Mapping[str, str], now: float) -> UpsReading:
 
 def _status(reading: UpsReading, tokens: list[str]) -> None:
     if not tokens or "WAIT" in tokens:
-        reading.lost = "upsd's driver has not told the UPS's status yet"
+        reading.lost = sentence("upsd's driver has not told the UPS's status yet")
         return
     if "NOCOMM" in tokens or "COMMLOST" in tokens:
-        reading.lost = "upsd's driver has lost the UPS; its numbers are old"
+        reading.lost = sentence("upsd's driver has lost the UPS; its numbers are old")
     for token, flag in _STATUS.items():
         reading.set_flag(flag, token in tokens)
     reading.flags["alarm"] = "ALARM" in tokens

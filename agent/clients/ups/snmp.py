@@ -16,6 +16,7 @@ from agent.clients.ups.mib import AlarmTableRow, Mib
 from agent.clients.ups.mibs import STANDARD, VENDORS
 from agent.clients.ups.model import UpsReading
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 SYS_OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
@@ -127,7 +128,7 @@ async def _find_mibs(session: SnmpSession, one_by_one: bool) -> tuple[Mib, ...]:
         mibs = (*vendors[:1], *await _served(session, (STANDARD,)))
     if not mibs:
         names = ", ".join(mib.name for mib in (STANDARD, *VENDORS))
-        raise ProbeFailed(f"the device has none of the UPS MIBs known here ({names})", UNKNOWN)
+        raise ProbeFailed(sentence("the device has none of the UPS MIBs known here ({names})", names=names), UNKNOWN)
     return mibs
 
 

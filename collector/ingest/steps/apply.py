@@ -13,7 +13,6 @@ import msgspec
 from collector.ingest.fast_path import LatestResult, Ledger, begin_fast_path
 from collector.ingest.plans import CompiledPlan
 from collector.ingest.state import AgentState
-from collector.ingest.steps import examine
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import Effect, NewEvent
 from collector.ingest.sums import Sums
@@ -21,12 +20,13 @@ from collector.ledger.placement import Placement
 from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
 from collector.ledger.take import apply_slice, recount
 from inventory.protocol import kinds
+from inventory.protocol.reasons import received, template
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 from inventory.protocol.wire import Batch, Record, Run
 
-STOPPED: Final = "agent stopped"
+STOPPED: Final = template("agent stopped")
 EVENT_KINDS: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
-POWER_LOST: Final = "probably without power: on battery, then silent, then booted again"
+POWER_LOST: Final = template("probably without power: on battery, then silent, then booted again")
 BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
 MAX_DATA: Final = 4_096  # bytes of an event's JSON
 
@@ -82,7 +82,7 @@ def _apply_results(placed: PlacedPush) -> dict[int, int]:
     batch, plan, placement, state = placed.batch, placed.plan, placed.placement, placed.state
     single_looks = placement.steady and len(batch.counts) == len(batch.states)
     offset = batch.base + placement.offset_first
-    reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
+    reasons = {place: received(text) for place, text in batch.reasons}
     ledger = state.ledger
     if single_looks and ledger.fast_path is not None and ledger.fast_path.accepts(plan, batch, offset):
         state.ledger = ledger.extended(batch, offset, placement.error, reasons, placed.effect.spans)
@@ -164,7 +164,7 @@ def _apply_run(placed: PlacedPush, run: Run) -> bool:
     row, hold, error = plan.rows[run.check], plan.holds[run.check], placement.error
     first, last = placement.at(run.first), placement.at(run.last)
     old = ledger.tails.get(row)
-    reason = examine.cut_reason(run.reason)
+    reason = received(run.reason)
     closed: list[Span] = []
     if old is None:
         placed.effect.born.append((first, row))

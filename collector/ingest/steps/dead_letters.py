@@ -39,8 +39,10 @@ class DeadLetterReports:
 
     def add_to(self, effect: Effect, agent: str, at: int) -> None:
         """The finding, into the effect that holds the dead letters."""
+        if not effect.dead_letters:
+            return
         now = time.monotonic()
-        if not effect.dead_letters or now - self._reported_at.get(agent, -math.inf) < REPORT_AGAIN_AFTER:
+        if now - self._reported_at.get(agent, -math.inf) < REPORT_AGAIN_AFTER:
             return
         self._reported_at[agent] = now
         count, reason = sum(letter.count for letter in effect.dead_letters), effect.dead_letters[0].reason

@@ -13,7 +13,7 @@ from collector.ingest.plans import CompiledPlan
 from collector.ingest.steps.dead_letters import bounded_letters, dead_letter
 from collector.ingest.steps.effect import NewDeadLetter
 from inventory.protocol.states import UNKNOWN
-from inventory.protocol.wire import MAX_REASON, Batch, Reading, Run
+from inventory.protocol.wire import Batch, Reading, Run
 
 MAX_SEQ: Final = 2**62
 MAX_TIME: Final = 2**47  # ms: some 4,000 years
@@ -200,8 +200,3 @@ def _run_fault(run: Run, plan: CompiledPlan, latest: int) -> str:
     if min(numbers) < 0 or max(numbers) > MAX_VALUE or run.latency_count > run.count:
         return "a number that cannot be"
     return ""
-
-
-def cut_reason(text: str) -> str:
-    """A reason as it may stand in the ledger."""
-    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"

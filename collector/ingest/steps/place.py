@@ -1,10 +1,9 @@
-"""Places a batch in the collector's time, by what is known of its agent's clocks; and how that is stored."""
+"""The placement of a batch: what of its boot time there is to place, and how a placement is stored."""
 
 from typing import Final
 
 import msgspec
 
-from collector.ingest.timing import Timing
 from collector.ledger.placement import Placement
 from inventory.protocol.wire import Batch
 
@@ -17,11 +16,6 @@ _decoder = msgspec.msgpack.Decoder(Placement)
 def decode_placement(stored: bytes | None) -> Placement | None:
     """As it was placed before; None: it could not be placed, or read."""
     return _decoder.decode(stored) if stored else None
-
-
-def place_batch(timing: Timing, batch: Batch) -> Placement | None:
-    """How all that a batch speaks of is placed; None: it cannot be."""
-    return timing.place(batch.boot, *extent(batch))
 
 
 def extent(batch: Batch) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from collector.ingest.state import AgentState
 from collector.ingest.steps.context import PushContext
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import NewEvent
-from collector.ingest.steps.examine import ExaminedBatch
 from collector.store.interfaces.store import Store
 from inventory.protocol.wire import Batch, Position, decode_push
 
@@ -50,7 +49,7 @@ class Sequencer:
         if batch.previous != watermark:
             reason = "" if batch.previous is None else "this does not continue what is here"
             return Verdict("reposition", reason, want)
-        if self._may_still_come(state.agent, examined):
+        if examined.plan is None and not self._gave_up_on_plan(state.agent, batch.plan):
             return Verdict("none", want=[*want, batch.plan])
         if context.believed and (timing := state.timing.asking_for_echo()) is not None:
             state.timing = timing
@@ -70,13 +69,10 @@ class Sequencer:
         stored = decode_push(body).batch if body is not None else None
         return stored is not None and not stored.runs and _content(stored) != _content(batch)
 
-    def _may_still_come(self, agent: str, examined: ExaminedBatch) -> bool:
-        """Whether the batch's plan is not known, and was not asked for too often yet to be hoped for."""
-        if examined.plan is not None:
-            return False
-        key = (agent, examined.batch.plan)
-        self._plan_requests[key] = self._plan_requests.get(key, 0) + 1
-        return self._plan_requests[key] <= MAX_PLAN_REQUESTS
+    def _gave_up_on_plan(self, agent: str, digest: bytes) -> bool:
+        """Whether a plan was asked for too often to be hoped for."""
+        count = self._plan_requests[agent, digest] = self._plan_requests.get((agent, digest), 0) + 1
+        return count > MAX_PLAN_REQUESTS
 
 
 def _content(batch: Batch) -> tuple[object, ...]:

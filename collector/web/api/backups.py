@@ -9,7 +9,7 @@ from alerts.language.catalogue import LANGUAGES
 from collector.queries import backups
 from collector.queries.backups import BackupHistory, BackupStatus
 from collector.queries.reader import LedgerReader
-from collector.web.api.schemas import InVietnamese, LocalizedText, Ratios, in_vietnamese, localized, ratios
+from collector.web.api.schemas import InVietnamese, LocalizedText, Ratios, in_english, in_vietnamese, localized, ratios
 from collector.web.query_params import MAX_ITEMS, check_parameters, json_response, one_of, rolling, whole_number
 from inventory.protocol.states import NAMES
 
@@ -65,7 +65,7 @@ def backup_answer(status: BackupStatus, history: BackupHistory, now: int, langua
         site=backup.site,
         state=NAMES[status.state],
         since=history.since,
-        reason=status.reason,
+        reason=in_english(status.reason),
         rpo=backup.rpo / 1000 if backup.rpo is not None else None,
         rpo_met=status.rpo_met,
         age=oldest.age(now) if oldest is not None else None,
@@ -81,7 +81,7 @@ def backup_answer(status: BackupStatus, history: BackupHistory, now: int, langua
                 kind=one.entry.kind if one.entry is not None else "",
                 state=NAMES[one.status.state],
                 since=one.status.since or None,
-                reason=one.status.reason,
+                reason=in_english(one.status.reason),
                 reason_vi=in_vietnamese(one.status.reason, language),
             )
             for one in status.evidence

@@ -7,8 +7,9 @@ import msgspec
 
 from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
 from alerts.incident.message import TranslatableMessage
-from alerts.language.catalogue import LANGUAGES
+from alerts.language.catalogue import LANGUAGES, SOURCE
 from alerts.language.locale import Locale
+from alerts.language.reasons import translate
 from alerts.mail.formatter import MailFormatter
 from alerts.mail.topic import headline
 from collector.causes.links import CircuitOutage
@@ -193,7 +194,7 @@ class Describer:
             until=member.until,
             known=member.known,
             maintenance=member.excluded,
-            reason=member.reason,
+            reason=translate(member.reason, SOURCE),
             words=self.message(member.message) if member.message is not None else None,
         )
 

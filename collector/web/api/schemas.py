@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from alerts.incident.problem import Cause
+from alerts.language.catalogue import SOURCE
 from alerts.language.reasons import translate
 from collector.goals import evaluate
 from collector.ledger.figures import Figure
@@ -206,7 +207,12 @@ R = TypeVar("R", CheckAnswer, SpanAnswer, TroubleAnswer)
 
 def with_translation(one: R, language: str | None) -> R:
     """With the reason in the language asked for beside the words that came: those are the evidence, and stay."""
-    return msgspec.structs.replace(one, reason_vi=in_vietnamese(one.reason, language))
+    return msgspec.structs.replace(one, reason=in_english(one.reason), reason_vi=in_vietnamese(one.reason, language))
+
+
+def in_english(reason: str) -> str:
+    """The reason as it came, or as its template has it."""
+    return translate(reason, SOURCE)
 
 
 def in_vietnamese(reason: str, language: str | None) -> str | msgspec.UnsetType:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.probe import Outcome, unknown
-from agent.runtime.thresholds import integers, microseconds, shorten, state_and_reason
+from agent.runtime.thresholds import integers, microseconds, state_and_reason
 from inventory.protocol.plan import Column, Threshold
+from inventory.protocol.reasons import bounded
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.outcomes import down, up
 
@@ -58,6 +59,6 @@ def test_measures_follow_the_plans_columns() -> None:
 
 
 def test_a_reason_is_one_short_line() -> None:
-    assert shorten("a\n  b\tc") == "a b c"
-    assert len(shorten("x" * 999)) == 200
-    assert shorten("a\udc80b").encode() == b"a?b"
+    assert bounded("a\n  b\tc") == "a b c"
+    assert len(bounded("x" * 999)) == 200
+    assert bounded("a\udc80b").encode() == b"a?b"

@@ -300,10 +300,10 @@ def test_garbage_files_are_not_taken_for_frames(opened: Open, tmp_path: Path) ->
 
 def test_a_newer_version_s_files_are_refused_and_kept(opened: Open, tmp_path: Path) -> None:
     path = tmp_path / "0000000001.seg"
-    path.write_bytes(b"hdspool2" + bytes(100))
+    path.write_bytes(b"hdspool9" + bytes(100))
     with pytest.raises(SpoolError, match="another version"):
         opened(tmp_path)
-    assert path.read_bytes() == b"hdspool2" + bytes(100)
+    assert path.read_bytes() == b"hdspool9" + bytes(100)
 
 
 def test_one_writer(opened: Open, tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from agent import probes
 from agent.probe import Limits, ProbeContext
 from agent.runtime import thresholds
-from alerts.language import mo, quantities, reasons
+from alerts.language import english_reasons, mo, quantities
 from alerts.language.catalogue import LOCALE
-from alerts.language.patterns import FIELD, ReasonPattern, compile_pattern, match
-from alerts.language.reasons import ReasonCatalogue, translate
+from alerts.language.english_reasons import ReasonCatalogue, ReasonPattern, compile_pattern, match
+from alerts.language.reasons import translate
 from inventory.protocol import states
 from inventory.protocol.plan import Threshold
+from inventory.protocol.reasons import FIELD, bounded
 
-BOOK = reasons.reason_catalogue("vi")
+BOOK = english_reasons.reason_catalogue("vi")
 # words that only an English sentence has; none of them is a Vietnamese word
 ENGLISH = re.compile(r"\b(the|is|are|was|were|not|did|does|has|have|its|and|from|cannot|than|there|within|which|be)\b")
 
@@ -173,7 +174,7 @@ def test_cut_anywhere_it_is_still_a_text(several, values):
     whole = "; ".join(
         filled(one, [{"n": "7", "d": "2 h"}.get(sort) or next(spare) for sort in one.field_types]) for one in several
     )
-    short = thresholds.shorten(whole)
+    short = bounded(whole)
     said = translate(short, "vi")
     assert bool(said) == bool(short)
     if short.endswith("…"):
@@ -203,7 +204,7 @@ HOSTILE = [
 @pytest.mark.parametrize("ending", ["", "…"])
 def test_time_is_bounded_whatever_arrives(piece, ending):
     """The longest that is looked at, ten times what the wire lets through, in far less than a page may take."""
-    text = (piece * reasons.MAX_REASON_LENGTH)[: reasons.MAX_REASON_LENGTH - 1] + ending
+    text = (piece * english_reasons.MAX_REASON_LENGTH)[: english_reasons.MAX_REASON_LENGTH - 1] + ending
     begun = time.process_time()
     BOOK.translate(text)
     assert time.process_time() - begun < 0.5
@@ -218,7 +219,7 @@ def test_effort_is_bounded_whatever_the_catalogue(monkeypatch):
         tried += 1
         return match(one, text)
 
-    monkeypatch.setattr(reasons, "match", counted)
+    monkeypatch.setattr(english_reasons, "match", counted)
     ReasonCatalogue([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)]).translate(
         "x y " * 50 + "x " * 100
     )
@@ -356,7 +357,7 @@ class TestRealLooks:
             for client in clients.values():
                 await client.close()
         assert outcome.state != states.UP
-        said = translate(thresholds.shorten(outcome.reason), "vi")
+        said = translate(bounded(outcome.reason), "vi")
         foreign = re.sub(r"'[^']*'", "", said.replace(str(tmp_path), ""))
         assert said != outcome.reason
         assert ENGLISH.search(foreign) is None, f"{outcome.reason} -> {said}"

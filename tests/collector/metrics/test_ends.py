@@ -74,7 +74,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
     await page.agent.push(page.agent.batch(page.agent.all(states.UP), records=[start]), health=health)
     yield page
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.ingest.store.close()
 
 
 async def test_a_results_series_end_with_its_hold_and_come_back_with_the_next(page: Page) -> None:

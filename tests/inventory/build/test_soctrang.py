@@ -16,12 +16,11 @@ from inventory.cli import show_alerting
 from inventory.model import entities
 from inventory.model.goals import members
 from inventory.model.rosters import contacts_of
+from inventory.protocol import kinds
 from inventory.times.calendars import epoch_ms
 
 DIRECTORY = Path(inventory.__file__).parent / "examples" / "soctrang"
 DOCUMENTATION = [ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
-AT_HOME = ("host", "backup", "job", "drill")  # they look at the machine that they run on, or are told
-TARGETS = ("url", "host", "server", "smtp_host", "network")
 
 # appendix 1, in its order
 APPENDIX_1 = """Sở Công thương tỉnh Sóc Trăng
@@ -117,11 +116,12 @@ def test_one_main_and_28_component_portals(province: entities.Inventory) -> None
 def test_nothing_that_exists_is_a_target(province: entities.Inventory) -> None:
     targets = []
     for check in province.checks.values():
-        if check.kind in AT_HOME or check.params.get("url") == "hub":
+        kind = kinds.load()[check.kind]
+        if kind.on_own_machine or check.params.get("url") == "hub":
             continue  # or the collector it belongs to
-        given = {name: str(check.params[name]) for name in TARGETS if name in check.params}
+        given = [str(check.params[name]) for name in kind.shown_target if name in check.params]
         assert given, check
-        host = urlsplit(given["url"]).hostname if "url" in given else next(iter(given.values()))
+        host = urlsplit(given[0]).hostname if "://" in given[0] else given[0]
         targets.append(str(host).partition("/")[0])
     for device in province.devices.values():
         targets.append(device.address)

@@ -18,7 +18,7 @@ from agent.clients.ups.model import (
     parse_number,
     ups_state,
 )
-from agent.runtime.thresholds import shorten
+from inventory.protocol.reasons import bounded
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 
@@ -167,7 +167,7 @@ def test_whatever_is_said_there_is_one_state_with_a_reason(
         reading.set_value(measure, number_told)
     state, reason = ups_state(reading.normalise())
     assert (state == UP) == (not reason)
-    assert shorten(reason) == reason or len(reason) > 200
+    assert bounded(reason) == reason or len(reason) > 200
     assert sum(reading.flags.get(source, False) for source in SOURCES) <= 1
     if reading.flags.get("battery"):
         assert state in (DEGRADED, DOWN)
