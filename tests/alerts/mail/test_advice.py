@@ -41,7 +41,7 @@ def test_every_cause_has_its_advice_and_its_sentence() -> None:
     assert set(advice.BY_CAUSE) == set(causes.CAUSES) - {causes.SERVICE}
 
 
-@pytest.mark.parametrize("condition", default_conditions(), ids=lambda one: one.id)
+@pytest.mark.parametrize("condition", DEFAULT_CONDITIONS, ids=lambda one: one.id)
 def test_every_condition_has_its_advice(condition) -> None:
     for kind in condition.select.kinds or KINDS:
         found = advice.steps(causes.SERVICE, "service:uid", kind, condition.on)

@@ -18,8 +18,8 @@ from inventory.model.alerting import DAY, HOUR, MINUTE, Condition
 from inventory.model.entities import Agency, Agent, Check, Goal, Inventory, Site
 
 NOW = 1_800_000_000_000
-RISK = next(one for one in default_conditions() if one.on == "risk")
-MISS = next(one for one in default_conditions() if one.on == "missed")
+RISK = next(one for one in DEFAULT_CONDITIONS if one.on == "risk")
+MISS = next(one for one in DEFAULT_CONDITIONS if one.on == "missed")
 
 
 def evaluation(
