@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.clock import ClockTrust, CollectorClock
+from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import CommitItem, Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.limits import BULK_BYTES, PushError, PushLimits, is_bulk
@@ -36,6 +36,7 @@ from collector.ingest.steps.sequence import Sequencer, Verdict
 from collector.ledger.placement import Placement
 from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch
+from inventory.base.clock import Clock
 from inventory.protocol.wire import Ack, Batch, Push, WireError, decode_push
 
 MAX_PLANS: Final = 16  # in one push
@@ -53,7 +54,7 @@ class Application(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Pipeline:
     store: Store
-    clock: CollectorClock
+    clock: Clock
     trust: ClockTrust  # in that clock
     plans: Plans
     fleet: Fleet
@@ -143,7 +144,7 @@ class Pipeline:
 
     async def _commit_deferred(self, context: PushContext) -> None:
         """The batch alone, with when it came by the boot-time clock; it is placed later."""
-        waits_since = (self.clock.boot, self.clock.boot_ms())
+        waits_since = (self.clock.boot_id(), self.clock.boot_ms())
         item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
         await self.committer.submit(item, bulk=context.bulk)
 
@@ -181,7 +182,7 @@ class Pipeline:
     async def _place_oldest(self, state: AgentState) -> None:
         number, state.deferred = state.deferred[0], state.deferred[1:]
         waiting = await self.store.read(lambda tx: tx.batches.deferred_push(number))
-        received, believed = self.clock.wall_ms(), waiting.boot == self.clock.boot
+        received, believed = self.clock.wall_ms(), waiting.boot == self.clock.boot_id()
         if believed:  # then it is known when it came, after all
             received += waiting.received - self.clock.boot_ms()
         row = StoredBatch(number, state.stream, received, believed, 0, 0, 0, None, waiting.body)

@@ -18,10 +18,10 @@ from collector.evaluator.recent import MAX_LOOKS, RecentLooks
 from collector.evaluator.standby import Standby
 from collector.ledger.figures import history
 from collector.ledger.steps import Span, first_tail, step
-from inventory.model.alerting import DEFAULT_CONDITIONS, FINDINGS, Condition
+from inventory.model.alerting import FINDINGS, Condition
 from inventory.protocol.states import DEGRADED, DOWN, UP, CheckStatus
 
-OWN = next(one for one in DEFAULT_CONDITIONS if one.on == "collector")
+OWN = next(one for one in default_conditions() if one.on == "collector")
 
 
 def test_every_finding_has_a_sentence() -> None:
