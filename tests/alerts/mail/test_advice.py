@@ -15,6 +15,7 @@ from alerts.mail.topic import TOPIC_NAMES
 from inventory.model.alerting import CONDITION_TYPES
 from inventory.protocol import causes, kinds
 from tests.support import mails
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 KINDS = sorted(json.loads((mails.ROOT / "inventory" / "protocol" / "kinds.json").read_text("utf-8")))
 ALL = {

@@ -10,6 +10,7 @@ from alerts.notify.conditions import condition_for, condition_of, condition_stat
 from inventory.model.alerting import MINUTE, Alerting, Condition
 from inventory.model.selectors import Selector
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
+from tests.support.conditions import DEFAULT_CONDITIONS
 from tests.support.incident_world import START, check, province
 
 DOWN_3 = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "down")
