@@ -20,6 +20,7 @@ from collector.ledger.figures import history
 from collector.ledger.steps import Span, first_tail, step
 from inventory.model.alerting import FINDINGS, Condition
 from inventory.protocol.states import DEGRADED, DOWN, UP, CheckStatus
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 OWN = next(one for one in DEFAULT_CONDITIONS if one.on == "collector")
 
