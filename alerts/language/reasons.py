@@ -24,7 +24,7 @@ def translate(reason: str, language: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _translated(packed: str, language: str) -> str:
-    return nfc(_told(unpack(packed), language))
+    return nfc(_in_language(unpack(packed), language))
 
 
 @cache
@@ -46,7 +46,7 @@ def shape(template: str) -> str:
     return FIELD.sub(lambda field: f"{{:{field[2] or ''}}}", template)
 
 
-def _told(reason: str, language: str) -> str:
+def _in_language(reason: str, language: str) -> str:
     """A value that is only words may still be a sentence without fields, such as the system's errors."""
     catalogue = translations(language)
     if not isinstance(reason, Reason):
@@ -55,7 +55,7 @@ def _told(reason: str, language: str) -> str:
         words = english(reason)
         return catalogue.get(words) or english_reasons.translate_text(words, language)
     values = [
-        (_QUANTITIES[kind](value) if kind in _QUANTITIES else None) or _told(value, language)
+        (_QUANTITIES[kind](value) if kind in _QUANTITIES else None) or _in_language(value, language)
         for (_, kind), value in zip(FIELD.findall(reason.template), reason.values, strict=True)
     ]
     translation = catalogue.get(shape(reason.template))

@@ -60,10 +60,10 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
             yield f"{INFO.name}{{{one.labelled.labels},{labels(**about)}}} 1\n"
     for name, figure in _figures(heard).items():
 
-        def said(state: AgentState, name: str = name, per: int = figure.per) -> float | None:
+        def read_value(state: AgentState, name: str = name, per: int = figure.per) -> float | None:
             return state.health[name] / per if name in state.health else None
 
-        yield _family(figure.family, heard, said, openmetrics)
+        yield _family(figure.family, heard, read_value, openmetrics)
 
 
 def _family(
