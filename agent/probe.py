@@ -72,14 +72,6 @@ class Outcome(msgspec.Struct, frozen=True):
     skipped: bool = False
 
 
-def up(latency: float | None = None, **measures: float) -> Outcome:
-    return Outcome(states.UP, "", latency, measures)
-
-
-def down(reason: Why, latency: float | None = None, **measures: float) -> Outcome:
-    return Outcome(states.DOWN, reason, latency, measures)
-
-
 def unknown(reason: Why) -> Outcome:
     return Outcome(states.UNKNOWN, reason)
 

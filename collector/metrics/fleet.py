@@ -16,7 +16,6 @@ from collector.ingest.state import AgentState
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family
-from inventory.protocol import health
 from inventory.protocol.states import DOWN, NAMES, UNKNOWN
 
 PIECE: Final = 1 << 18  # characters handed over at once
@@ -25,7 +24,6 @@ YIELD_SECONDS: Final = 0.0002  # seconds: long enough that a waiting thread gets
 PATIENCE: Final = 90_000  # ms without a push after which an agent is silent, at the usual pace
 
 CHECK_LABELS: Final = ("agency", "site", "agent", "check", "kind", "backup")  # backup: of a backup's evidence only
-AGENT_LABELS: Final = health.LABELS
 
 UP = Family("haidang_check_up", "gauge", "1 while up or degraded, 0 while down, absent while unknown.", CHECK_LABELS)
 SECONDS = Family(
@@ -64,12 +62,13 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
     fleet: Fleet
     patience: int = PATIENCE
 
-    def up(self, row: int, now: int) -> int | None:
-        """1, 0, or None while it is not known."""
+    def known_state(self, row: int, now: int) -> int | None:
+        """What a check is; None while it is not known."""
+        if self.state.overlay is None:  # nearly all: what the ledger says
+            tail = self.state.tails.get(row)
+            return tail.state if tail is not None and tail.speaks(now) else None
         status = self.fleet.status(self.fleet.checks[row], now)
-        if status is None or status.state == UNKNOWN:
-            return None
-        return 0 if status.state == DOWN else 1
+        return status.state if status is not None and status.state != UNKNOWN else None
 
     def heard(self, now: int) -> bool:
         """Whether the agent pushes: what it said of itself is of the present."""
@@ -81,9 +80,9 @@ Lines = Callable[[ScrapedAgent, Sequence[tuple[int, str]], int], Iterable[str]]
 
 def _up(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     for row, who in checks:
-        up = agent.up(row, now)
-        if up is not None:
-            yield f"haidang_check_up{{{who}}} {up}\n"
+        state = agent.known_state(row, now)
+        if state is not None:
+            yield f"haidang_check_up{{{who}}} {int(state != DOWN)}\n"
 
 
 def _seconds(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:

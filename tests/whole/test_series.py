@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from collector.metrics.measured import family_of
 from deploy.programs import Program
+from inventory.protocol import kinds
 from tests.conftest import Lab
 from tests.support.site import CANARIES, ON_BATTERY, ON_MAINS, WRONG, LiveSite, live_site, mail, power
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
+UPS = kinds.load()["ups"]
+UPS_SERIES = {measure.name: family_of(UPS, measure).name for measure in UPS.measures}
 SITE = ("haidang_site_power_seconds_total", "")
 Samples = dict[tuple[str, str], dict[frozenset[tuple[str, str]], float]]
 
@@ -97,7 +101,7 @@ def judge(samples: Samples) -> None:
     assert one["haidang_snmp_value", "snmp-3"] == 88
     for check, recording in (("ups-2c", ON_MAINS), ("ups-3", ON_BATTERY)):
         for measure, value in recording.measures.items():
-            assert one[f"haidang_ups_{measure}", check] == pytest.approx(value, abs=0.01), measure
+            assert one[UPS_SERIES[measure], check] == pytest.approx(value, abs=0.01), measure
     assert one["haidang_ups_charge_ratio", "ups-nut"] == 0.97
     assert one["haidang_mail_transit_seconds", "mail"] > 0
     assert one["haidang_smtp_certificate_expiry_timestamp_seconds", "smtp"] > 1e9

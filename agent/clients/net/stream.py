@@ -40,6 +40,15 @@ class TcpStream:
         address: str = self._sock.getsockname()[0]
         return address
 
+    @property
+    def remote_address(self) -> str:
+        """The address at the far end. Raises ProbeFailed when it has gone."""
+        try:
+            address: str = self._sock.getpeername()[0]
+        except OSError as error:
+            raise from_oserror(error, self.who) from None
+        return address
+
     async def send(self, data: bytes) -> None:
         """Raises ProbeFailed when the far end has gone."""
         if self.tls is not None:
