@@ -16,6 +16,7 @@ from collector.ledger.windows import Window
 from inventory.base.types import Text
 from inventory.model.alerting import DAY, HOUR, MINUTE, Condition
 from inventory.model.entities import Agency, Agent, Check, Goal, Inventory, Site
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 NOW = 1_800_000_000_000
 RISK = next(one for one in DEFAULT_CONDITIONS if one.on == "risk")
