@@ -13,7 +13,8 @@ from alerts.incident.entities import Notice
 from alerts.incident.state import IncidentState
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.bounds import incident_bounds
-from collector.goals.evaluate import MET, Evaluation
+from collector.goals.bounds import MET
+from collector.goals.evaluate import Evaluation
 from collector.queries.circuits import downtime
 from collector.queries.reader import LedgerReader
 from collector.store.unsubscribed import Unsubscribed

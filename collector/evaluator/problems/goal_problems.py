@@ -21,7 +21,8 @@ import msgspec
 from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS, BurnWindowPair
-from collector.goals.evaluate import MISSED, Evaluation
+from collector.goals.bounds import MISSED
+from collector.goals.evaluate import Evaluation
 from collector.ledger.windows import Window
 from collector.queries.goals import evaluate_goals
 from collector.queries.reader import LedgerReader
