@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from agent.clock import AgentClock, AgentSystemClock
 from agent.config import DEFAULT_FILE, Settings
 from agent.credentials import exposed_files
 from agent.jobs import JOB
@@ -24,6 +23,7 @@ from agent.uplink import identity as identities
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink, tls_context
 from agent.uplink.identity import Identity
 from agent.uplink.plans import PlanStore, StoredPlan
+from inventory.base.clock import Clock, SystemClock
 from inventory.protocol import kinds
 from inventory.protocol.plan import Plan
 
@@ -60,9 +60,9 @@ def wrong(what: str, advice: str) -> Diagnosis:
     return Diagnosis("wrong", what, advice)
 
 
-async def examine(settings: Settings, clock: AgentClock | None = None) -> list[Diagnosis]:
+async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagnosis]:
     """Everything that can be told from here, whether the agent runs or not."""
-    clock = clock or AgentSystemClock()
+    clock = clock or SystemClock()
     directory = settings.state_dir
     diagnoses = [*disk(directory), *clock_notes(clock), *credential_files(settings)]
     try:
@@ -120,7 +120,7 @@ def disk(directory: Path) -> Iterator[Diagnosis]:
         yield ok(f"{directory} can be written, {free >> 20} MiB free")
 
 
-def clock_notes(clock: AgentClock) -> Iterator[Diagnosis]:
+def clock_notes(clock: Clock) -> Iterator[Diagnosis]:
     if note_text := getattr(clock, "note", ""):
         yield note(note_text)
     if clock.wall_ms() < 1_700_000_000_000:
@@ -150,7 +150,7 @@ def missing_credentials(stored: StoredPlan | None, settings: Settings) -> Iterat
         )
 
 
-def process(running: bool, status: Status | None, clock: AgentClock) -> Iterator[Diagnosis]:
+def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Diagnosis]:
     if not running:
         yield wrong("the agent is not running", "Start it: systemctl start haidang-agent (or: haidang-agent run)")
     elif status is None or status.boot != clock.boot_id().hex():
@@ -189,7 +189,7 @@ def plan_notes(stored: StoredPlan | None, status: Status | None) -> Iterator[Dia
         )
 
 
-def ping_notes(settings: Settings, stored: StoredPlan | None, running: bool, clock: AgentClock) -> Iterator[Diagnosis]:
+def ping_notes(settings: Settings, stored: StoredPlan | None, running: bool, clock: Clock) -> Iterator[Diagnosis]:
     """Whether jobs of the plan are heard, and jobs that ping although the plan does not have them."""
     from agent.jobs.book import JobStore, directory, gap_until
 
@@ -231,7 +231,7 @@ def _silent_jobs(settings: Settings, plan: Plan, store: "JobStore") -> Iterator[
             )
 
 
-def unwatched_backups(settings: Settings, stored: StoredPlan | None, clock: AgentClock) -> Iterator[Diagnosis]:
+def unwatched_backups(settings: Settings, stored: StoredPlan | None, clock: Clock) -> Iterator[Diagnosis]:
     """Directories that grow backups which no check looks at."""
     from agent.jobs.candidates import candidates
 
@@ -272,7 +272,7 @@ def collector_addresses(identity: Identity, stored: StoredPlan | None) -> Sequen
 
 
 async def check_collector(
-    name: str, url: str, directory: Path, identity: Identity, stored: StoredPlan | None, clock: AgentClock
+    name: str, url: str, directory: Path, identity: Identity, stored: StoredPlan | None, clock: Clock
 ) -> list[Diagnosis]:
     """Ask it for the plan, as the agent does."""
     authorities = [identity.authority, *(stored.plan.authorities if stored else ())]
@@ -307,7 +307,7 @@ def assess_answer(name: str, answer: CollectorResponse) -> Diagnosis:
     return wrong(f"collector {name} cannot serve now: {error_text}", "See the collector's own log.")
 
 
-def check_dates(answer: CollectorResponse, identity: Identity, clock: AgentClock) -> Iterator[Diagnosis]:
+def check_dates(answer: CollectorResponse, identity: Identity, clock: Clock) -> Iterator[Diagnosis]:
     """This machine's clock and certificate against the collector's time."""
     try:
         collector_time = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from agent import probes
-from agent.clock import AgentSystemClock
 from agent.credentials import Credentials
 from agent.probe import Hub, Limits, Outcome, ProbeContext, unknown
 from agent.runtime.run_once import ProbeRunner
 from agent.runtime.scheduler import MIN_SLOTS, outside_limits
 from agent.runtime.thresholds import state_and_reason
+from inventory.base.clock import SystemClock
 from inventory.protocol import states
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.reasons import english, sentence
@@ -51,7 +51,7 @@ async def run_checks(
     hub: Hub | None = None,
 ) -> AsyncIterator[OnceResult]:
     """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends. ``storage``: the probes' directory."""
-    clock = AgentSystemClock()
+    clock = SystemClock()
     slots = asyncio.Semaphore(MIN_SLOTS)
     clients: dict[type[Any], Any] = {}
     credential_source = credentials or Credentials()
@@ -80,9 +80,7 @@ async def run_checks(
             await client.close()
 
 
-async def _outcome(
-    check: PlannedCheck, clock: AgentSystemClock, make_context: Callable[[float], ProbeContext]
-) -> Outcome:
+async def _outcome(check: PlannedCheck, clock: SystemClock, make_context: Callable[[float], ProbeContext]) -> Outcome:
     try:
         probe = probes.build(check.kind, check.params)
     except Exception as error:

@@ -1,18 +1,13 @@
 """Keep state for a check between its results: counters that become rates, a device's uptime, where its ports are."""
 
-import time
 from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
+
+from inventory.base.clock import boottime
 
 M = TypeVar("M")
 FORGET_AFTER: Final = 86_400.0  # seconds after which what nobody asked for is dropped: its check is gone
 _TIDY_EVERY: Final = 3_600.0  # seconds
-
-
-def boottime() -> float:
-    """Seconds since this machine started, the time it slept included: devices count on while it sleeps."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.clock_gettime(clock) if clock is not None else time.monotonic()
 
 
 class CheckMemory:

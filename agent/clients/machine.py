@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.tls.contexts import CLOCK_FLOOR
+from inventory.base.clock import boottime
 from inventory.protocol.reasons import sentence
 
 # images that are full by nature, and cannot be written to
@@ -180,8 +181,7 @@ class Machine:
 
     def uptime(self) -> float:
         """Seconds since the machine started, the time it slept included."""
-        clock = getattr(time, "CLOCK_BOOTTIME", None)
-        return time.clock_gettime(clock) if clock is not None else time.monotonic()
+        return boottime()
 
     def boot_time(self) -> float | None:
         """When the machine started, seconds since the epoch; None while its clock cannot be right."""

@@ -11,7 +11,6 @@ runs never fit into less than half a day. A wall clock that cannot be right allo
 """
 
 import logging
-import os
 import re
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ from typing import Final
 
 import msgspec
 
+from inventory.base import files
+from inventory.base.clock import boottime
 from inventory.protocol.reasons import Why, sentence
 
 log = logging.getLogger("agent.ration")
@@ -91,7 +92,7 @@ class RunQuota:
         wall: Callable[[], float] = time.time,
         local: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
-        self._boot = boot or _boot_seconds
+        self._boot = boot or boottime
         self._wall = wall
         self._local = local
         self._records_began = self._boot()
@@ -121,14 +122,10 @@ class RunQuota:
             return
         ahead = self._wall() - self._boot()
         runs = {target: [run + ahead for run in runs] for target, runs in self._runs.items()}
-        fresh = self._file.with_suffix(".new")
+        content = msgspec.json.encode(_QuotaFile(self._records_began + ahead, runs))
         try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(_QuotaFile(self._records_began + ahead, runs)))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._file)
+            files.make_directory(self._file.parent)
+            files.replace(self._file, content, mode=0o600)
         except OSError as error:
             log.warning("cannot keep the record of measurements in %s: %s", self._file, error.strerror)
 
@@ -190,11 +187,6 @@ class RunQuota:
 
     async def close(self) -> None:
         self._runs.clear()
-
-
-def _boot_seconds() -> float:
-    source = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if source is None else time.clock_gettime(source)
 
 
 def _hour_minute(second: int) -> str:

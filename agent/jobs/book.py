@@ -12,18 +12,17 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from agent.clock import AgentClock, AgentSystemClock
 from agent.jobs import JOB
 from agent.jobs.stamp import Stamp, stamp, to_wall_time
 from agent.jobs.state import JobRecord, PingEvent, new_record, restamp_record, with_event
 from inventory.base import files
+from inventory.base.clock import Clock, SystemClock
 from inventory.grammars.job_names import is_name
 
 MOST_BODY: Final = 100_000  # bytes of a body that are kept
 BODIES: Final = 10  # a job, the last ones
 LISTENING: Final = "listening.state"
 MOST_GAPS: Final = 20
-MOST_UNKNOWN: Final = 20
 BEAT_MS: Final = 60_000
 FORGIVEN_MS: Final = 90_000  # not listening for so long is a restart: pings are sent again, jobs are not missed
 
@@ -45,7 +44,7 @@ class ListeningTimes(msgspec.Struct, frozen=True, omit_defaults=True):
 class JobStore:
     """All records below one directory. Every method may raise OSError."""
 
-    def __init__(self, directory: Path, clock: AgentClock) -> None:
+    def __init__(self, directory: Path, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
         self._writing = threading.Lock()
@@ -132,8 +131,8 @@ class JobStore:
 class ClockClient:
     """The machine's clocks as a client that looks share."""
 
-    def __init__(self, clock: AgentClock | None = None) -> None:
-        self.clock = clock or AgentSystemClock()
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from agent.clock import AgentSystemClock
 from agent.config import Settings
 from agent.jobs.book import BODIES, JobStore
 from agent.jobs.book import directory as jobs_directory
@@ -13,6 +12,7 @@ from agent.jobs.drillbook import DrillResult, DrillStore
 from agent.jobs.drillbook import directory as drills_directory
 from agent.jobs.stamp import stamp
 from agent.jobs.state import PAUSE, RESUME
+from inventory.base.clock import SystemClock
 from inventory.grammars.job_names import why_not_a_job_name
 
 
@@ -39,7 +39,7 @@ def _send_action(name: str, action: str, settings: Settings) -> int:
     pings = settings.pings
     try:
         send(
-            ping(name, action, stamp(AgentSystemClock())),
+            ping(name, action, stamp(SystemClock())),
             openers_of(*pings.address(pings.listen), settings.ping_socket),
         )
     except Undelivered as error:
@@ -54,7 +54,7 @@ def _send_action(name: str, action: str, settings: Settings) -> int:
 def _show_job(name: str, settings: Settings) -> int:
     print(f"haidang-agent job {name} -- COMMAND...")
     print(curl_line(name, *settings.pings.address(settings.pings.listen)))
-    store = JobStore(jobs_directory(settings.state_dir), AgentSystemClock())
+    store = JobStore(jobs_directory(settings.state_dir), SystemClock())
     try:
         record = store.record(name)
         bodies = (
@@ -83,7 +83,7 @@ def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: b
     if why := why_not_a_job_name(name):
         print(why, file=sys.stderr)
         return 2
-    store = DrillStore(drills_directory(settings.state_dir), AgentSystemClock())
+    store = DrillStore(drills_directory(settings.state_dir), SystemClock())
     try:
         if result == "run":
             return _run_drill(name, settings, store, scheduled=scheduled)
@@ -110,7 +110,7 @@ def _run_drill(name: str, settings: Settings, store: DrillStore, *, scheduled: b
     from agent.jobs.drill import DrillNotStarted, DrillStopped, run
 
     try:
-        result = run(name, settings.drills[name], store, AgentSystemClock())
+        result = run(name, settings.drills[name], store, SystemClock())
     except DrillNotStarted as error:
         print(error, file=sys.stderr)
         return 1

@@ -23,12 +23,12 @@ from typing import Any, Final
 import msgspec
 import psutil
 
-from agent.clock import AgentClock
 from agent.config import DrillSettings
 from agent.jobs.drillbook import DrillResult, DrillStore
 from agent.jobs.tail import OutputTail, drain
 from agent.jobs.tree import measure_tree, space_used
 from inventory.base import files
+from inventory.base.clock import Clock
 from inventory.base.types import duration_text
 from inventory.protocol.reasons import sentence
 
@@ -50,7 +50,7 @@ class LimitExceeded(Exception):
     """The drill took more than it may."""
 
 
-def run(name: str, settings: DrillSettings, store: DrillStore, clock: AgentClock) -> DrillResult:
+def run(name: str, settings: DrillSettings, store: DrillStore, clock: Clock) -> DrillResult:
     """Runs the drill and records it. Raises CannotDrill, Stopped (nothing is recorded then), OSError."""
     place = files.make_directory(settings.scratch or store.directory / "scratch")
     with _exclusive(store.directory, name), _stoppable():
@@ -73,7 +73,7 @@ def run(name: str, settings: DrillSettings, store: DrillStore, clock: AgentClock
 class _Drill:
     """One run. ``restored`` is what it restores into, ``beside`` is for its temporary files."""
 
-    def __init__(self, name: str, settings: DrillSettings, scratch: Path, clock: AgentClock) -> None:
+    def __init__(self, name: str, settings: DrillSettings, scratch: Path, clock: Clock) -> None:
         self.name = name
         self.settings = settings
         self.scratch = scratch

@@ -8,11 +8,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.clock import AgentClock
 from agent.jobs import DRILL
 from agent.jobs.stamp import FLOOR_MS, Stamp, seconds_between, stamp, time_text, to_wall_time
 from agent.probe import Outcome
 from inventory.base import files
+from inventory.base.clock import Clock
 from inventory.base.types import duration_text
 from inventory.grammars.job_names import is_name
 from inventory.protocol.reasons import Why, sentence
@@ -66,7 +66,7 @@ class DrillRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 class DrillStore:
     """All records of drills below one directory. Every method may raise OSError."""
 
-    def __init__(self, directory: Path, clock: AgentClock) -> None:
+    def __init__(self, directory: Path, clock: Clock) -> None:
         self.directory = directory
         self._clock = clock
 

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from agent.clock import AgentClock
 from agent.config import DrillSettings, Settings
 from agent.jobs.drillbook import DrillRecord, DrillResult, DrillStore, directory, retry_at
 from agent.jobs.stamp import FLOOR_MS, Stamp, to_wall_time
+from inventory.base.clock import Clock
 from inventory.grammars.schedule import schedule_of
 from inventory.protocol.reasons import sentence
 
@@ -23,7 +23,7 @@ LAST_WORDS: Final = 5.0  # seconds for a drill to clean up when the agent stops
 class DrillScheduler:
     """``tick`` every minute or so; at most one drill runs."""
 
-    def __init__(self, settings: Settings, clock: AgentClock) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._store = DrillStore(directory(settings.state_dir), clock)
         self._registered: set[str] = set()

@@ -5,7 +5,6 @@ token (``Authorization: Bearer TOKEN``, or ``/ping/TOKEN/JOB``). A ping is answe
 """
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import re
@@ -15,10 +14,11 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
 
-from agent.jobs import http
 from agent.jobs.book import MOST_BODY, JobStore
-from agent.jobs.http import PingRefused, Request
 from agent.jobs.stamp import SLACK_MS, Stamp, to_wall_time
 from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, PingEvent
 
@@ -26,6 +26,8 @@ log = logging.getLogger("agent.jobs")
 
 MOST_CONNECTIONS: Final = 32
 MOST_REFUSED: Final = 500  # connections at once that are still told so
+MOST_TAKEN: Final = 1_000_000  # bytes of a body that are read at all
+MOST_FIELD: Final = 16_384  # bytes of the request line, and of a header field
 REQUEST: Final = 10.0  # seconds that a whole request may take
 DRAIN: Final = 2.0  # seconds for which what is not wanted is still read, so that the answer is heard
 BURST: Final = 60  # pings of one job at once
@@ -57,8 +59,17 @@ class PingCounts(msgspec.Struct):
     unknown_total: int = 0
 
 
+class PingRefused(Exception):
+    """A ping that is not taken: the status and a sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
 class Listener:
-    """Hears pings for the jobs that ``known`` answers, and keeps them in the book."""
+    """Hears pings for the jobs that ``job_names`` answers, and keeps them in the book."""
 
     def __init__(
         self,
@@ -72,62 +83,51 @@ class Listener:
         self._job_names = job_names
         self._token = token
         self._monotonic = monotonic
-        self._open = 0
         self._buckets: dict[str, tuple[float, float]] = {}
         self._writing = asyncio.Lock()
+        self.open_connections: set[asyncio.Protocol] = set()
         self.counts = PingCounts()
 
-    async def local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A connection from this machine."""
-        await self._connection(reader, writer, guarded=False)
+    def protocol_factory(self, *, guarded: bool) -> Callable[[], asyncio.Protocol]:
+        """For connections from this machine, or (guarded) from the LAN: the token is asked for."""
 
-    async def lan(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A connection from the LAN: the token is asked for."""
-        await self._connection(reader, writer, guarded=True)
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                async with asyncio.timeout(REQUEST):
+                    return await self._exchange(request, guarded=guarded)
+            except PingRefused as refused:
+                self.counts.refused += 1
+                return _refusal(refused)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, guarded: bool) -> None:
-        self._open += 1
-        try:
-            if self._open > MOST_REFUSED:
-                raise OSError("too many even to be told")
-            if self._open > MOST_CONNECTIONS:
-                raise PingRefused(503, "too many pings at once; try again", drain=True)
-            async with asyncio.timeout(REQUEST):
-                response = await self._exchange(reader, writer, guarded=guarded)
-            if response:
-                writer.write(response)
-                await self._drain_out(writer)
-        except PingRefused as refused:
-            await self._refuse(reader, writer, refused)
-        except (TimeoutError, OSError):
-            self.counts.refused += 1  # it never said what it wanted, or is gone
-        finally:
-            self._open -= 1
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(DRAIN):
-                    await writer.wait_closed()
+        server = web.Server(handle)
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, guarded: bool) -> bytes:
-        request = await http.read_head(reader)
-        if request is None:
-            return b""
+        def connection() -> asyncio.Protocol:
+            if len(self.open_connections) < MOST_CONNECTIONS:
+                return _Connection(self, server)
+            self.counts.refused += 1
+            return _OneTooMany(self)
+
+        return connection
+
+    async def _exchange(self, request: web.BaseRequest, *, guarded: bool) -> web.StreamResponse:
+        if request.version not in ((1, 0), (1, 1)):
+            raise PingRefused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         ping = parse_ping(request)
         self._authorize(request, ping, guarded=guarded)
-        request = await http.read_body(reader, writer, request, MOST_BODY)
-        event = event_of(request, ping, self._store.now(), guarded=guarded)
+        body, length = await _read_body(request)
+        event = event_of(request, length, ping, self._store.now(), guarded=guarded)
         try:
             async with self._writing:  # one after the other: each reads what the last one wrote
-                await asyncio.to_thread(self._store.add_ping, ping.job, event, request.body)
+                await asyncio.to_thread(self._store.add_ping, ping.job, event, body)
         except OSError as error:
             log.error("a ping of %s cannot be kept: %s", ping.job, error)
             raise PingRefused(503, f"the ping cannot be kept: {error.strerror}") from None
         self.counts.accepted += 1
         log.debug("ping of %s: %s", ping.job, ping.action)
-        return http.encode_response(200, "OK", head=request.method == "HEAD", extra=LIMIT)
+        return _response(200, "OK", LIMIT)
 
-    def _authorize(self, request: Request, ping: PingRequest, *, guarded: bool) -> None:
-        """Raises Refused."""
+    def _authorize(self, request: web.BaseRequest, ping: PingRequest, *, guarded: bool) -> None:
+        """Raises PingRefused."""
         if guarded and not hmac.compare_digest(ping.token.encode(), self._token.encode()):
             raise PingRefused(401, "this ping needs the token of this agent's own file")
         if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
@@ -154,31 +154,113 @@ class Listener:
         self._buckets[job] = (left - allowed, now)
         return allowed
 
-    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: PingRefused) -> None:
-        self.counts.refused += 1
-        extra = {"Retry-After": "5"} if refused.status in (429, 503) else {}
-        extra |= {"Allow": "GET, HEAD, POST"} if refused.status == 405 else {}
-        extra |= {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
-        with contextlib.suppress(OSError, TimeoutError):
-            writer.write(http.encode_response(refused.status, refused.message + "\n", extra=extra))
-            await self._drain_out(writer)
-            if refused.drain:
-                if writer.can_write_eof():
-                    writer.write_eof()
-                async with asyncio.timeout(DRAIN):
-                    while await reader.read(65_536):
-                        pass
 
-    async def _drain_out(self, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(DRAIN):
-            await writer.drain()
+class _Connection(RequestHandler):
+    """One request, in its time: aiohttp itself waits for ever for a request to begin or for its header to end."""
+
+    __slots__ = ("_listener", "_timer")
+
+    def __init__(self, listener: Listener, server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # its own code asks whether there is one
+            lingering_time=DRAIN,
+            max_field_size=MOST_FIELD,
+            max_line_size=MOST_FIELD,
+            auto_decompress=False,
+        )
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._listener.open_connections.add(self)
+        self._timer = asyncio.get_running_loop().call_later(REQUEST + DRAIN, self._end_late)
+
+    def _end_late(self) -> None:
+        self._listener.counts.refused += 1
+        self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._timer.cancel()
+        self._listener.open_connections.discard(self)
+        super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        self._listener.counts.refused += 1
+        return _response(status, (message or "not understood").splitlines()[0] + "\n")
 
 
-def parse_ping(request: Request) -> PingRequest:
-    """What is asked for: /ping/JOB, /ping/JOB/ACTION, and each with /ping/TOKEN before. Raises Refused."""
+class _OneTooMany(asyncio.Protocol):
+    """Told so at once, and heard to its end so that the answer arrives; of very many, dropped."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        if len(self._listener.open_connections) >= MOST_REFUSED:
+            transport.abort()
+            return
+        self._listener.open_connections.add(self)
+        transport.write(_TOO_MANY)
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._timer = asyncio.get_running_loop().call_later(DRAIN, transport.abort)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self in self._listener.open_connections:
+            self._listener.open_connections.discard(self)
+            self._timer.cancel()
+
+
+async def _read_body(request: web.BaseRequest) -> tuple[bytes, int]:
+    """The first bytes of the body, and how many there are. Raises PingRefused past MOST_TAKEN, told or sent."""
+    if (request.content_length or 0) > MOST_TAKEN:
+        raise PingRefused(413, f"a body of more than {MOST_TAKEN} bytes")
+    if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    kept, length = bytearray(), 0
+    try:
+        async for piece in request.content.iter_any():
+            length += len(piece)
+            if length > MOST_TAKEN:
+                raise PingRefused(413, f"a body of more than {MOST_TAKEN} bytes")
+            kept += piece[: MOST_BODY - len(kept)]
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+        raise PingRefused(400, f"not a whole body: {error}") from None
+    return bytes(kept), length
+
+
+def _response(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    """The connection ends with it."""
+    response = web.Response(status=status, text=message, headers=headers)
+    response.force_close()
+    return response
+
+
+def _refusal(refused: PingRefused) -> web.Response:
+    headers = {"Retry-After": "5"} if refused.status in (429, 503) else {}
+    headers |= {"Allow": "GET, HEAD, POST"} if refused.status == 405 else {}
+    headers |= {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
+    return _response(refused.status, refused.message + "\n", headers)
+
+
+_TOO_MANY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 34\r\nConnection: close\r\n\r\n"
+    b"too many pings at once; try again\n"
+)
+
+
+def parse_ping(request: web.BaseRequest) -> PingRequest:
+    """What is asked for: /ping/JOB, /ping/JOB/ACTION, and each with /ping/TOKEN before. Raises PingRefused."""
     if request.method not in ("GET", "HEAD", "POST"):
         raise PingRefused(405, "ping by GET, HEAD or POST")
-    first, *rest = request.path
+    first, *rest = [part for part in request.rel_url.parts if part != "/"] or [""]
+    if rest and not rest[-1]:
+        rest.pop()
     if first != "ping" or not rest or len(rest) > 3:
         raise PingRefused(
             404, "ping at /ping/JOB, /ping/JOB/start, /ping/JOB/fail, /ping/JOB/log or /ping/JOB/EXITCODE"
@@ -200,8 +282,8 @@ def parse_ping(request: Request) -> PingRequest:
     return PingRequest(rest[-1], action, exit_code, shown)
 
 
-def event_of(request: Request, ping: PingRequest, now: Stamp, *, guarded: bool) -> PingEvent:
-    """The ping as an event. A wrapper that could not reach this agent says later when it was. Raises Refused."""
+def event_of(request: web.BaseRequest, length: int, ping: PingRequest, now: Stamp, *, guarded: bool) -> PingEvent:
+    """The ping as an event. A wrapper that could not reach this agent says later when it was. Raises PingRefused."""
     rid = request.query.get("rid", "")
     if rid and not _RID.fullmatch(rid):
         raise PingRefused(400, "rid has to be a UUID")
@@ -221,6 +303,6 @@ def event_of(request: Request, ping: PingRequest, now: Stamp, *, guarded: bool) 
         at=at,
         rid=str(uuid.UUID(rid)) if rid else "",
         exit=ping.exit,
-        bytes=request.length,
+        bytes=length,
         id=sent.lower(),
     )

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from agent.clock import AgentClock
 from agent.config import Settings
 from agent.jobs import DRILL, JOB
+from inventory.base.clock import Clock
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LONGEST_PATH: Final = 100  # bytes of a Unix socket's path
 class JobsService:
     """Given each plan by ``use``; ``run`` goes on until it is cancelled."""
 
-    def __init__(self, settings: Settings, clock: AgentClock) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._job_names: frozenset[str] = frozenset()
@@ -125,18 +125,19 @@ class JobsService:
 
     async def _open_servers(self, listener: "Listener") -> bool:
         """Open what is not open yet; True when all of it is."""
-        pings = self._settings.pings
+        pings, loop = self._settings.pings, asyncio.get_running_loop()
+        local, lan = (listener.protocol_factory(guarded=guarded) for guarded in (False, True))
         host, port = pings.address(pings.listen)
-        await self._open(pings.listen, asyncio.start_server(listener.local, host, port, limit=_LIMIT))
+        await self._open(pings.listen, loop.create_server(local, host, port))
         if pings.lan:
             host, port = pings.address(pings.lan)
-            await self._open(pings.lan, asyncio.start_server(listener.lan, host, port, limit=_LIMIT))
+            await self._open(pings.lan, loop.create_server(lan, host, port))
         if hasattr(socket, "AF_UNIX") and (path := self._settings.ping_socket) is not None:
             if len(os.fsencode(path)) > LONGEST_PATH:
                 self._warn_once(str(path), f"no socket for pings at {path}: the path is too long")
             elif str(path) not in self._servers:
                 _remove_stale(path)
-                await self._open(str(path), asyncio.start_unix_server(listener.local, path, limit=_LIMIT))
+                await self._open(str(path), loop.create_unix_server(local, path))
                 with contextlib.suppress(OSError):
                     path.chmod(0o666)  # who may go into its directory may ping
         return pings.listen in self._servers and (not pings.lan or pings.lan in self._servers)
@@ -176,9 +177,6 @@ class JobsService:
         if message and self._last_warnings.get(what) != message:
             log.warning("%s", message)
         self._last_warnings[what] = message
-
-
-_LIMIT: Final = 16_384
 
 
 def _names_of_kind(plan: Plan, kind: str) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from agent.clock import AgentClock
+from inventory.base.clock import Clock
 
 FLOOR_MS: Final = 1_767_225_600_000  # 1 January 2026: a wall clock before it was never set
 SLACK_MS: Final = 60_000  # by which the wall clock may be disciplined, and its boot be off
@@ -35,7 +35,7 @@ class WallTime(msgspec.Struct, frozen=True):
         return self.at_ms / 1000
 
 
-def stamp(clock: AgentClock) -> Stamp:
+def stamp(clock: Clock) -> Stamp:
     """Now."""
     return Stamp(clock.boot_id().hex(), clock.boot_ms(), clock.wall_ms())
 

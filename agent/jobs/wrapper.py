@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from agent.clock import AgentClock, AgentSystemClock
 from agent.config import Settings
 from agent.jobs.book import MOST_BODY
 from agent.jobs.delivery import Denied, Undelivered, WaitingPing, openers_of, ping, send, send_stored_pings, store_ping
 from agent.jobs.stamp import stamp
 from agent.jobs.state import FAIL, START, SUCCESS
 from agent.jobs.tail import OutputTail
+from inventory.base.clock import Clock, SystemClock
 
 PASSED_ON: Final = tuple(
     getattr(signal, name)
@@ -71,10 +71,10 @@ class PingSender:
 
 
 def run(
-    job: str, command: Sequence[str], settings: Settings, *, keep_output: bool = True, clock: AgentClock | None = None
+    job: str, command: Sequence[str], settings: Settings, *, keep_output: bool = True, clock: Clock | None = None
 ) -> int:
     """The command's exit code; 128 + its number when a signal ended it, as shells say it."""
-    clock = clock or AgentSystemClock()
+    clock = clock or SystemClock()
     _hold_signals()
     pinger = PingSender(settings, lambda message: print(f"haidang-agent job {job}: {message}", file=sys.stderr))
     rid = str(uuid.uuid4())

@@ -20,7 +20,7 @@ from agent.clients.http.http1 import (
     read_body,
     read_head,
 )
-from agent.clients.http.pattern import LinearRegex, search
+from agent.clients.http.pattern import compiled, search
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expiry
@@ -35,7 +35,6 @@ _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cook
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "upgrade"})
 _COOKIE: Final = re.compile(rb"[!-~]{1,4096}")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_PHASES: Final = ("resolve", "connect", "tls", "first_byte", "body")
 _WAITED_FOR: Final = {
     "resolve": sentence("the name was not resolved"),
     "connect": sentence("no connection was made"),
@@ -167,7 +166,7 @@ class Http(Probe, frozen=True, kw_only=True):
         if self.server_name:
             ascii_host(self.server_name)
         for pattern in filter(None, (self.expect_pattern, self.refuse_pattern)):
-            LinearRegex.compiled(pattern)
+            compiled(pattern)
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         url = parse_url(self.url)
@@ -322,14 +321,14 @@ class _Fetch:
             return self._body_fault(_LACKS, body, probe.expect_body)
         if probe.refuse_body and probe.refuse_body in text:
             return self._body_fault(_CONTAINS, body, probe.refuse_body)
-        if probe.expect_pattern and not await search(LinearRegex.compiled(probe.expect_pattern), text):
+        if probe.expect_pattern and not await search(probe.expect_pattern, text):
             return self._body_fault(_NO_MATCH, body, probe.expect_pattern)
-        if probe.refuse_pattern and await search(LinearRegex.compiled(probe.refuse_pattern), text):
+        if probe.refuse_pattern and await search(probe.refuse_pattern, text):
             return self._body_fault(_MATCHES, body, probe.refuse_pattern)
         return ""
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
-        """Where a redirect leads. Raises Trouble when it must not be followed."""
+        """Where a redirect leads. Raises ProbeFailed when it must not be followed."""
         if hops > self.probe.max_redirects:
             raise ProbeFailed(
                 sentence("redirected more than {max_redirects} times", max_redirects=self.probe.max_redirects)

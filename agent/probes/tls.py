@@ -12,7 +12,6 @@ from agent.clients.http.http1 import ascii_host
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls import chain as tls_chain
-from agent.clients.tls import der
 from agent.clients.tls.contexts import (
     CLOCK_FLOOR,
     TlsContexts,
@@ -21,7 +20,7 @@ from agent.clients.tls.contexts import (
     presented_chain,
     verified_chain,
 )
-from agent.clients.tls.flight import Flight, FlightParser, client_hello, fetch_flight
+from agent.clients.tls.staple import StapleChecker, StapleQuestion
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
@@ -44,9 +43,9 @@ class Tls(Probe, frozen=True, kw_only=True):
     chain (the server does not send an intermediate), revoked (a stapled OCSP response says so). A refused certificate
     is looked at once more, without judging, to name the fault. Degraded: fewer than ``warn_days`` left for the
     certificate or one that the server sends with it, or a stapled response that is out of date, wrongly signed or
-    missing though the certificate demands one. The stapled response is asked for on a second connection (a third, when
-    the server speaks only TLS 1.3). With ``verify: false`` dates and a stapled
-    response are judged, not issuer and name.
+    missing though the certificate demands one. The stapled response is asked for on a second connection: at the first
+    look, for another certificate, every hour, and at each look while something is wrong with it. With
+    ``verify: false`` dates and a stapled response are judged, not issuer and name.
     """
 
     kind = "tls"
@@ -122,6 +121,7 @@ class _Handshake:
         self.latency: float | None = None
         self.phase = "resolve"
         self.addresses: list[Address] = []
+        self.address = ""  # that answered
         self.issuers: list[bytes] = []  # verified, the root among them
 
     async def run(self) -> Outcome:
@@ -168,6 +168,7 @@ class _Handshake:
         stream, self.measures["connect_seconds"] = await self._connect()
         self.phase = "handshake"
         try:
+            self.address = stream.remote_address
             started = time.perf_counter()
             tls = await stream.start_tls(context, self.name)
             elapsed = self.measures["handshake_seconds"] = time.perf_counter() - started
@@ -237,41 +238,15 @@ class _Handshake:
 
     async def _check_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:
         """What a stapled response says against the certificate. No answer on this way says nothing."""
+        seconds = max(self._seconds_left(), 0.01)
+        question = StapleQuestion(
+            self.address, self.probe.port, self.name, (*chain, *self.issuers), seconds=seconds, now=now
+        )
         try:
-            async with asyncio.timeout(self._seconds_left()):
-                flight = await self._first_flight()
-        except (ProbeFailed, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.context.client(StapleChecker, StapleChecker).check(question)
+        except TimeoutError:
             return None
-        if flight is None or flight.chain[0] != chain[0]:
-            return None  # another certificate for TLS 1.2 (or another machine): not the one that was judged
-        if flight.staple is None:
-            if der.parse(chain[0]).demands_staple:
-                return ProbeFailed(
-                    sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
-                )
-            return None
-        from agent.clients.tls import ocsp  # loads cryptography, which a server without a staple does not need
-
-        try:
-            ocsp.check_staple(flight.staple, (*chain, *self.issuers), now)
         except ProbeFailed as failure:
             return failure
         return None
-
-    async def _first_flight(self) -> Flight | None:
-        """The server's first flight with what is stapled to it, in clear, or by TLS 1.3 if the server insists."""
-        parser = FlightParser()
-        flight = await self._fetch_flight(client_hello(self.name), parser)
-        if not parser.refused:
-            return flight
-        from agent.clients.tls.flight13 import Flight13Parser  # loads cryptography
-
-        parser13 = Flight13Parser(self.name)
-        return await self._fetch_flight(parser13.hello, parser13)
-
-    async def _fetch_flight(self, hello: bytes, parser: FlightParser) -> Flight | None:
-        stream, _ = await self._connect()
-        try:
-            return await fetch_flight(stream, hello, parser)
-        finally:
-            stream.close()

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 
-from agent.clock import AgentClock
 from agent.runtime.state import AgentState
 from agent.runtime.tasks import ServiceTasks
 from agent.spool import Spool
 from agent.uplink.connection import Uplink
 from agent.uplink.push import PushContext, Pusher
+from inventory.base.clock import Clock
 
 
 class Pushers:
     """Started and stopped as plans come; each is a task of the service."""
 
     def __init__(
-        self, state: AgentState, spool: Spool, clock: AgentClock, context: PushContext, tasks: ServiceTasks
+        self, state: AgentState, spool: Spool, clock: Clock, context: PushContext, tasks: ServiceTasks
     ) -> None:
         self._state = state
         self._spool = spool

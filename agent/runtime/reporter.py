@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from agent.clock import AgentClock
 from agent.runtime import status
 from agent.runtime.pushers import Pushers
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.state import AgentState
 from agent.spool import Spool
+from inventory.base.clock import Clock
 from inventory.base.version import VERSION
 
 log = logging.getLogger("agent.status")
@@ -24,7 +24,7 @@ class AgentReporter:
     def __init__(
         self,
         state: AgentState,
-        clock: AgentClock,
+        clock: Clock,
         spool: Spool,
         scheduler: Scheduler,
         pushers: Pushers,

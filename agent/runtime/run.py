@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent import probes
-from agent.clock import AgentClock, AgentSystemClock
 from agent.config import Settings
 from agent.jobs.side import JobsService
 from agent.runtime.service import AgentService
@@ -23,6 +22,7 @@ from agent.uplink import identity as identities
 from agent.uplink import plans
 from agent.uplink.connection import Unreachable, Uplink, tls_context
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
+from inventory.base.clock import Clock, SystemClock
 from inventory.base.systemd import Notifier
 from inventory.base.version import VERSION
 
@@ -58,7 +58,7 @@ async def first_plan(
     return stored
 
 
-def open_spool(settings: Settings, identity: identities.Identity, stored: StoredPlan, clock: AgentClock) -> Spool:
+def open_spool(settings: Settings, identity: identities.Identity, stored: StoredPlan, clock: Clock) -> Spool:
     """Raises SpoolError, OSError."""
 
     store = PlanStore(settings.state_dir, identity.agent)
@@ -80,7 +80,7 @@ def open_spool(settings: Settings, identity: identities.Identity, stored: Stored
 
 
 async def open_spool_when_free(
-    settings: Settings, identity: identities.Identity, stored: StoredPlan, clock: AgentClock
+    settings: Settings, identity: identities.Identity, stored: StoredPlan, clock: Clock
 ) -> Spool:
     """Open the spool. Whoever only looks at its lock (doctor, status) is waited for. Raises SpoolError, OSError."""
     for _ in range(LOCK_ATTEMPTS):
@@ -113,9 +113,9 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
-async def run(settings: Settings, clock: AgentClock | None = None, stop: asyncio.Event | None = None) -> int:
+async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Event | None = None) -> int:
     """The agent until SIGTERM or SIGINT (or ``stop``). The exit code: 0 stopped, 1 something is wrong."""
-    clock = clock or AgentSystemClock()
+    clock = clock or SystemClock()
     notifier = Notifier()
     stop = stop or stop_on_signals()
     raise_file_limit()

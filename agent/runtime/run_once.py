@@ -4,8 +4,8 @@ import asyncio
 import logging
 from typing import Final
 
-from agent.clock import AgentClock
 from agent.probe import Outcome, Probe, ProbeContext, unknown
+from inventory.base.clock import Clock
 from inventory.protocol.reasons import sentence
 
 log = logging.getLogger("agent.look")
@@ -18,7 +18,7 @@ ASLEEP_MS: Final = 5_000  # a look that took this much longer than it may have: 
 class ProbeRunner:
     """Makes the looks of one check, never two at once."""
 
-    def __init__(self, clock: AgentClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._left_behind: asyncio.Task[Outcome] | None = None
         self._last_bug = ""

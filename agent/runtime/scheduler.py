@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from agent.clock import AgentClock
 from agent.credentials import Credentials
 from agent.probe import Hub, Limits, Probe, ProbeContext
 from agent.runtime.run_once import ProbeRunner
 from agent.runtime.thresholds import integers, microseconds, state_and_reason
 from agent.runtime.ticks import Ticks
 from agent.spool import CheckResult
+from inventory.base.clock import Clock
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.reasons import Why, bounded, sentence
@@ -38,7 +38,7 @@ OnResult = Callable[[CheckResult, bool], None]
 class ScheduledCheck:
     """One check at run time: its place in the plan now, its state since when, its ticker."""
 
-    def __init__(self, check: PlannedCheck, clock: AgentClock) -> None:
+    def __init__(self, check: PlannedCheck, clock: Clock) -> None:
         now = clock.boot_ms()
         self.check = check
         self.index = 0
@@ -69,7 +69,7 @@ class Scheduler:
     def __init__(
         self,
         *,
-        clock: AgentClock,
+        clock: Clock,
         build: Build,
         on_result: OnResult,
         limits: Limits | None = None,

@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from agent.clock import AgentClock
 from agent.config import Settings
 from agent.runtime.certificates import CertificateRenewer
 from agent.runtime.plan_follower import PlanFollower
@@ -23,6 +22,7 @@ from agent.runtime.step_watch import StepWatch
 from agent.runtime.tasks import ServiceTasks
 from agent.spool import CheckResult, Spool
 from agent.uplink.plans import PlanStore, StoredPlan
+from inventory.base.clock import Clock
 from inventory.base.systemd import Notifier
 from inventory.protocol.plan import Plan
 from inventory.protocol.reasons import pack
@@ -51,7 +51,7 @@ class AgentService:
         settings: Settings,
         state: AgentState,
         spool: Spool,
-        clock: AgentClock,
+        clock: Clock,
         notifier: Notifier,
         *,
         build: Build,

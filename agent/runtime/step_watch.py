@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agent.clock import AgentClock
+from inventory.base.clock import Clock
 from inventory.protocol.wire import Record
 
 STEP_MS: Final = 1_000  # a wall clock that moves this much against the boot clock was set, not disciplined
@@ -11,7 +11,7 @@ STEP_MS: Final = 1_000  # a wall clock that moves this much against the boot clo
 class StepWatch:
     """Notices when somebody sets the wall clock: wall minus boot time jumps by more than a second."""
 
-    def __init__(self, clock: AgentClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset = clock.wall_ms() - clock.boot_ms()
 

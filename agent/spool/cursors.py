@@ -10,6 +10,7 @@ from zlib import crc32
 import msgspec
 
 from agent.spool.log import LogMark
+from inventory.base import files
 from inventory.protocol.wire import Batch, Position
 
 MAX_HISTORY = 500  # epochs, one for each start of the agent
@@ -79,6 +80,5 @@ def load(path: Path) -> SavedCursors:
 def save(path: Path, saved: SavedCursors) -> None:
     """Raises OSError when the disk is full; the file is then as it was."""
     data = msgspec.msgpack.encode(saved)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(crc32(data).to_bytes(4, "little") + data)
-    temporary.replace(path)
+    # not durable: what a power cut takes costs pushes of what the collector has, no result
+    files.replace(path, crc32(data).to_bytes(4, "little") + data, mode=0o600, durable=False)

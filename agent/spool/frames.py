@@ -27,7 +27,6 @@ RESULT: Final = 0xE2
 RECORD: Final = 0xE3
 FOLD: Final = 0xE4
 
-MAX_BODY: Final = 1 << 20
 MAX_RECORD: Final = 16 << 10
 MAX_SEQ: Final = 1 << 31
 _HEADER: Final = Packing("<III")

@@ -213,14 +213,6 @@ class Spool:
         self._begin_epoch(self._context.plan, Position(self.epoch, self._seq))
         self.append(Record(self._now, "epoch", {"why": why}))
 
-    def stop(self, boot_ms: int, why: str) -> None:
-        """The clean end: a "stop" record, everything synced, the lock given back."""
-        try:
-            self.append(Record(boot_ms, "stop", {"why": why}))
-            self.sync()
-        finally:
-            self.close()
-
     def close(self) -> None:
         """Give the files back without a word; what was not synced is gone, as in a crash."""
         if not self._broken and not self._buffer:

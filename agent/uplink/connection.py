@@ -3,7 +3,6 @@
 Every answer is an :class:`CollectorResponse` or an :class:`Unreachable` in words; no library's exception gets out.
 """
 
-import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Final
 
 import aiohttp
 import msgspec
-
-log = logging.getLogger("agent.uplink")
 
 SERVER_NAME: Final = "haidang-collector"  # what every collector's certificate says, whatever the URL's host
 NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: an agent whose clock says 1970 has to get through

@@ -13,9 +13,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agent.clock import AgentClock
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
+from inventory.base.clock import Clock
 from inventory.protocol.wire import (
     MAX_BODY,
     VERSIONS,
@@ -88,7 +88,7 @@ class Pusher:
         name: str,
         uplink: Uplink,
         spool: Spool,
-        clock: AgentClock,
+        clock: Clock,
         context: PushContext,
         *,
         jitter: Callable[[], float] = random.random,

@@ -17,6 +17,7 @@ from alerts.channels.outbox import OutgoingMail
 from alerts.incident.about import About
 from alerts.incident.entities import NoticeKind
 from alerts.incident.reconcile import SentNotice
+from inventory.base.files import sync
 from inventory.model.alerting import DAY
 
 MAX_IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
@@ -54,7 +55,6 @@ class NotificationLog:
 
     def __init__(self, directory: Path, keep_days: int = 30, in_memory: int = MAX_IN_MEMORY) -> None:
         self.directory = directory
-        self.damaged = 0  # lines that could not be read at the start
         self._keep_days = keep_days
         self._max_in_memory = in_memory
         self._recent_keys: dict[str, None] = {}  # oldest first
@@ -66,8 +66,6 @@ class NotificationLog:
             logged = _decoded(line)
             if logged is not None:
                 self._index(logged)
-            else:
-                self.damaged += 1
 
     def add(self, new_entry: NotificationLogEntry) -> None:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
@@ -131,7 +129,7 @@ class NotificationLog:
         self._open = (name, file)
         if _ends_mid_line(file):
             file.write(b"\n")
-        _sync_directory(self.directory)
+        sync(self.directory)
         for old in self._files()[: -self._keep_days]:
             old.unlink(missing_ok=True)
         return file
@@ -173,11 +171,3 @@ def _ends_mid_line(file: BinaryIO) -> bool:
         return False
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

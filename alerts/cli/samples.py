@@ -11,7 +11,7 @@ import msgspec
 
 from alerts.incident.entities import HistoryEntry, Incident, IncidentMember, Notice, NoticeKind, NotifiedContact
 from alerts.incident.message import TranslatableMessage, message
-from alerts.incident.problem import ActiveProblem, Cause, Certainty, PastProblem, Subject
+from alerts.incident.problem import Cause, Certainty, Subject
 from alerts.mail.context import DigestFigures, Downtime, DurationBounds, GoalFigure
 from inventory.model.alerting import Severity
 from inventory.model.entities import Check, Contact, Inventory, Link
@@ -60,7 +60,7 @@ def incidents(inventory: Inventory, now: int) -> dict[str, Incident]:
 
 
 def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> Iterator[Sample]:
-    """All notices of a kind that the inventory could see: of trouble one for each incident, else the first or two."""
+    """All notices of a kind that the inventory could see: of "trouble" one for each incident, else the first or two."""
     by_name = incidents(inventory, now)
     if kind == "digest":
         yield _digest(inventory, by_name, now, to)
@@ -373,21 +373,7 @@ def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Co
         Downtime(link=link.id, provider=link.provider, down_ms=(place + 1) * 11 * MINUTE)
         for place, link in enumerate(list(inventory.links.values())[:4])
     )
-    late: tuple[PastProblem, ...] = ()
-    if "service" in by_name:
-        incident = by_name["service"]
-        member = next(iter(incident.members.values()))
-        problem = ActiveProblem(
-            key=member.key,
-            condition=member.condition,
-            subject=member.subject,
-            severity="critical",
-            since=now - 9 * HOUR,
-            evidence=now - 8 * HOUR,
-            cause=incident.cause,
-        )
-        late = (PastProblem(problem=problem, until=now - 8 * HOUR, late_ms=7 * HOUR),)
-    day = DigestFigures(begins=now - 24 * HOUR, ends=now, goals=goals, links=links, late=late)
+    day = DigestFigures(begins=now - 24 * HOUR, ends=now, goals=goals, links=links)
     notice = msgspec.structs.replace(
         _notice("digest", tuple(several), now, to, "info"),
         day=datetime.fromtimestamp(now / 1000, inventory.province.zone).strftime("%Y-%m-%d"),

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from alerts.incident.about import About, about
+from alerts.incident.about import About
 from alerts.incident.draft import IncidentDraft, end_member, with_history
-from alerts.incident.entities import Incident, IncidentMember, Notice, NoticeKind, NotifiedContact
+from alerts.incident.entities import Incident, IncidentMember, NoticeKind, NotifiedContact
 from alerts.incident.merging import absorb
 from alerts.incident.problem import Cause, Subject
 from alerts.incident.state import ContactQueue, IncidentState, StepInput
@@ -27,11 +27,6 @@ class SentNotice(About, frozen=True, kw_only=True):
 
     kind: NoticeKind
     at: int  # when the notice was decided (ms)
-
-
-def sent_notice(notice: Notice, state: IncidentState) -> SentNotice:
-    """What the log will have of a notice, from the state that the same step gave."""
-    return SentNotice(**about(notice, state).about(), at=notice.at)
 
 
 def reconcile(state: IncidentState, sent: Iterable[SentNotice]) -> IncidentState:

@@ -5,17 +5,16 @@ from datetime import date
 from typing import Final
 
 from alerts.incident.entities import Incident, Notice, NoticeKind
-from alerts.incident.problem import ActiveProblem, PastProblem
 from alerts.mail.context import DigestFigures, GoalFigure, MailContext
 from alerts.mail.document import Document, Section, Tone
 from alerts.mail.document import LinkButton as Link
 from alerts.mail.impact import affected_members
 from alerts.mail.story import MailComposer
-from alerts.mail.topic import headline_of, lead_member
+from alerts.mail.topic import lead_member
 from inventory.model.alerting import SEVERITIES
 from inventory.model.entities import Contact
 
-MAX_IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
+MAX_IN_FULL: Final = 12  # incidents of a group that stand with their cause and first step
 MAX_IN_LINES: Final = 30  # of a summary or a part of the digest
 
 
@@ -78,7 +77,6 @@ def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer
             *_open_and_closed(incidents, composer),
             _links_down_section(day, composer),
             _goals_section(day, composer),
-            _late_section(day, composer),
             _unsubscribe_section(composer),
         ),
     )
@@ -220,33 +218,6 @@ def _goal_line(figure: GoalFigure, composer: MailComposer) -> str:
         objective=_.percent(figure.objective),
         verdict=_.term("verdict", figure.verdict),
     )
-
-
-def _late_section(day: DigestFigures, composer: MailComposer) -> Section:
-    """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
-    _ = composer.formatter.locale
-    ordered = sorted(day.late, key=lambda past: (past.problem.since, past.problem.key))
-    points = tuple(_past_line(past, composer) for past in ordered[:MAX_IN_LINES]) + _more(
-        len(ordered) - MAX_IN_LINES, composer
-    )
-    lines = (_("Their agents could not report at the time; what they had kept came later."),) if points else ()
-    return Section(title=_("Came to light later"), lines=lines, points=points)
-
-
-def _past_line(past: PastProblem, composer: MailComposer) -> str:
-    _ = composer.formatter.locale
-    formatter = composer.formatter
-    duration = _(
-        "at %(began)s, for %(length)s",
-        began=formatter.clock(past.problem.since),
-        length=formatter.length(past.until - past.problem.since),
-    )
-    return f"{_problem_line(past.problem, composer)} ({duration})"
-
-
-def _problem_line(problem: ActiveProblem, composer: MailComposer) -> str:
-    """A trouble without an incident is told as if it had been one of its own."""
-    return headline_of(problem.cause.root, problem, composer.formatter)
 
 
 def _unsubscribe_section(composer: MailComposer) -> Section:

@@ -24,7 +24,6 @@ from collector.keys import files as keys_files
 from collector.metrics.handler import MetricsHandler
 from collector.metrics.labels import ExposedFleet
 from collector.metrics.process import ProcessMetrics
-from collector.notify import notify, watchdog
 from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
@@ -48,6 +47,7 @@ from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
 from collector.web.metrics import ListenerMetrics
 from collector.web.pages import PageContext, page_groups
+from inventory.base.systemd import Notifier
 
 log = logging.getLogger("collector")
 
@@ -67,6 +67,7 @@ class CollectorService:
         self.config = config
         self.stopping = asyncio.Event()
         self.reload = asyncio.Event()
+        self.notifier = Notifier()
         self.ready = "starting"
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,7 +121,7 @@ class CollectorService:
             self.site_power.run(),
             self.store_metrics.run(),
             self._renew_keys(),
-            watchdog(),
+            self.notifier.keep_alive(),
         ):
             self._start_task(job)
         self.ready = ""
@@ -242,12 +243,12 @@ async def serve(config: CollectorConfig) -> int:
     loop.add_signal_handler(signal.SIGHUP, service.reload.set)
     await service.start()
     tune_interpreter()
-    notify("READY=1")
+    service.notifier.notify("READY=1")
     log.info("agents at %s, pages and metrics at %s", config.agents.listen, config.operators.listen)
     broken = asyncio.create_task(service.store.broken.wait())
     stopping = asyncio.create_task(service.stopping.wait())
     await asyncio.wait({broken, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    notify("STOPPING=1")
+    service.notifier.notify("STOPPING=1")
     failed = broken.done()
     for task in (broken, stopping):
         task.cancel()

@@ -6,7 +6,7 @@ through it; what is not decided takes the cause of the nearest part of the same 
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, takewhile
 from typing import Final
 
@@ -19,6 +19,7 @@ from collector.causes.evidence import CauseEvidence, Proofs
 from collector.causes.explain import Explanation, Solver, cause_of, explanation_of
 from collector.causes.lives import AgentGaps, Gap
 from collector.causes.moments import PastMoment
+from collector.causes.paths import CheckPath
 from collector.causes.stretches import (
     CausePart,
     UnhealthyStretch,
@@ -27,7 +28,7 @@ from collector.causes.stretches import (
     find_stretches,
     less_sure,
 )
-from collector.causes.topology import CheckPath, Topology
+from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
 from inventory.protocol.causes import NOT_KNOWN, CauseKind
@@ -256,14 +257,6 @@ def _surer(one: Cause, other: Cause) -> Cause:
     """Of two with one root: the surer one, the earlier if they are equal."""
     weight = {"sure": 2, "probable": 1, "provisional": 0}
     return other if weight[other.certainty] > weight[one.certainty] else one
-
-
-def verdicts(
-    topology: Topology, evidence: CauseEvidence, uids: Iterable[str], window: Interval
-) -> dict[str, list[CauseVerdict]]:
-    """By uid, a verdict for every stretch of the window that was not up, in order."""
-    analysis = CauseAnalysis(topology, evidence)
-    return {uid: analysis.verdicts(uid, window) for uid in uids}
 
 
 def goal_cause(analysis: CauseAnalysis) -> Callable[[str, Span], CauseKind]:

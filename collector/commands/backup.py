@@ -10,6 +10,7 @@ from collector.ingest import recovery
 from collector.keys import files, pki
 from collector.store.errors import StoreError
 from collector.store.opening import copy_store, take_files
+from inventory.base.files import sync
 
 
 def backup(config: CollectorConfig, file: Path) -> int:
@@ -24,9 +25,9 @@ def backup(config: CollectorConfig, file: Path) -> int:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         keys = (config.keys / "ca.key", config.keys / "ca.pem")
         copy_store(config.database, part, {key.name: key.read_bytes() for key in keys})
-        _sync(part)
+        sync(part)
         part.rename(file)
-        _sync(file.parent)
+        sync(file.parent)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be written: {error.strerror}") from None
     except StoreError as error:
@@ -58,14 +59,14 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
         fresh.chmod(0o600)
         copied = take_files(fresh) or {}
         incarnation = recovery.mark_restored(fresh)
-        _sync(fresh)
+        sync(fresh)
         if config.database.exists():
             kept = _move_aside(config.database)
             done.append(f"The store that was here is kept as {kept}.")
         if Path(f"{fresh}-wal").exists():  # the last connection closed has copied it back
             raise CommandFailed(f"{fresh} is still in use")
         fresh.rename(config.database)
-        _sync(config.state_dir)
+        sync(config.state_dir)
         key, certificate = copied.get("ca.key"), copied.get("ca.pem")
         if key is not None and certificate is not None and not config.keys.exists():
             files.install(config.keys, pki.CertificateAuthority(key, certificate))
@@ -93,11 +94,3 @@ def _move_aside(database: Path) -> Path:
         if old.exists():
             old.rename(f"{kept}{ending}")
     return kept
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

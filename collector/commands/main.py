@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import getpass
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from collector.store.errors import StoreError
 from inventory.base.problems import Invalid
 from inventory.base.version import VERSION
 
-OK, FAILED, USAGE_ERROR = 0, 1, 2
+OK, FAILED = 0, 1
+# what comes in malformed is counted and answered with 400; a line for each would fill the disk
+QUIET = {"aiohttp.access": logging.WARNING, "aiohttp.server": logging.CRITICAL}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(config: CollectorConfig, arguments: argparse.Namespace) -> int:
-    from collector import logs  # only this command needs all of it
     from collector.app import run  # only this command needs all of it
+    from inventory.base import logs
 
-    logs.set_up(config.log)
+    logs.set_up(config.log.level, config.log.format, QUIET)
     try:
         return asyncio.run(run.serve(config))
     except run.CannotStart as error:

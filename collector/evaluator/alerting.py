@@ -1,8 +1,6 @@
 """The alerting service: the evaluator and every channel that notifies people, wired together."""
 
 import asyncio
-import logging
-import os
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,8 +33,7 @@ from collector.services.inventories import LiveInventory
 from collector.store.interfaces.store import Store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
-
-log = logging.getLogger("collector.alerting")
+from inventory.base import files
 
 KEY_BYTES: Final = 32
 COMMIT_FAILURES: Final = 3  # commits in a row
@@ -62,14 +59,14 @@ class AlertingService:
         self.channels = channels
         self.store = store
         self.counts = DeliveryStats()
-        self.journal = NotificationLog(config.notification_log, channels.keep_days)
+        self.notification_log = NotificationLog(config.notification_log, channels.keep_days)
         self.signer = LinkSigner(_signing_key(config.state_dir / "links.key"))
         self.outbox = StoredOutbox(store)
         self.unsubscribed = Unsubscribed(store)
         self.circuits = Circuits(store, reader)
         self.standby = Standby(channels.standby_of)
         self.sender = (
-            MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now)
+            MailSender(channels, self.outbox, self.notification_log, self.counts, now=trusted_now)
             if channels.sends_mail
             else None
         )
@@ -111,7 +108,7 @@ class AlertingService:
         """Resume where the store and the notification log are. Raises StoreError, OSError."""
         await self.circuits.start()
         await self.unsubscribed.load()
-        sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.mail_entries())))
+        sent = await asyncio.to_thread(lambda: list(sent_notices(self.notification_log.mail_entries())))
         await self.evaluator.start(sent)
 
     def jobs(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -189,12 +186,5 @@ def _signing_key(path: Path) -> bytes:
     if len(key) >= KEY_BYTES:
         return key
     new_key = secrets.token_bytes(KEY_BYTES)
-    part = path.with_suffix(".new")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(handle, new_key)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    part.rename(path)
+    files.replace(path, new_key, mode=0o600)
     return new_key

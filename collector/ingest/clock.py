@@ -1,44 +1,20 @@
-"""The collector's own clock: its wall time, and whether to believe it.
+"""Whether the collector's own wall clock is to be believed.
 
 The wall clock is believed as long as it runs with the boot-time clock, is not before what was recorded last, and not
 before this program was built. While it is not, batches are stored and acknowledged, and placed in time later.
 """
 
 import time
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
+
+from inventory.base.clock import Clock
 
 EARLIEST_WALL: Final = 1_793_491_200_000  # 1 Nov 2026: no clock of a running collector shows less
 STEP_TOLERANCE: Final = 1_000  # ms between two looks that are a step; time daemons slew less
 TRUST_AGAIN_AFTER: Final = 600_000  # ms for which a stepped clock has to run straight to be believed again
 BACKWARD_TOLERANCE: Final = 2_000  # ms that the wall clock may be before the last recorded time
-
-
-class CollectorClock(Protocol):
-    """``boot``: 8 bytes that name this boot of the collector's machine."""
-
-    @property
-    def boot(self) -> bytes: ...
-    def wall_ms(self) -> int: ...
-    def boot_ms(self) -> int: ...
-
-
-class CollectorSystemClock:
-    def __init__(self) -> None:
-        self._clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        try:
-            text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-            self.boot = bytes.fromhex(text.strip().replace("-", ""))[:8]
-        except OSError:
-            self.boot = b"no proc!"
-
-    def wall_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    def boot_ms(self) -> int:
-        return time.clock_gettime_ns(self._clock) // 1_000_000
 
 
 class ClockStep(msgspec.Struct, frozen=True):
@@ -50,7 +26,7 @@ class ClockStep(msgspec.Struct, frozen=True):
 class ClockTrust:
     """Whether the wall clock is believed. Ask :meth:`recheck` before every use; it is cheap."""
 
-    def __init__(self, clock: CollectorClock, recorded: int = 0, offset: int | None = None) -> None:
+    def __init__(self, clock: Clock, recorded: int = 0, offset: int | None = None) -> None:
         self._clock = clock
         self._candidate = 0  # ms of the wall clock less the boot-time clock, as it may come to be believed
         self._since = 0  # boot ms since when it has run straight

@@ -4,12 +4,10 @@ Every state is replaced whole after its commit, so a thread may read while inges
 mappings before walking them elsewhere than on the loop.
 """
 
-from collections.abc import Iterator
-
 from collector.ingest.fast_path import LatestResult
 from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState
-from collector.ledger.steps import LedgerTail, Span, open_span
+from collector.ledger.steps import LedgerTail
 from collector.store.records import RegisteredCheck
 from inventory.protocol.plan import Column
 from inventory.protocol.reasons import template
@@ -29,18 +27,10 @@ class Fleet:
     def publish(self, state: AgentState) -> None:
         self.agents[state.agent] = state
 
-    def checks_of_agent(self, agent: str) -> Iterator[RegisteredCheck]:
-        return (check for check in list(self._plans.checks.values()) if check.agent == agent)
-
     def tail(self, check: RegisteredCheck) -> LedgerTail | None:
         """The open end of a check's ledger; read, never change."""
         state = self.agents.get(check.agent)
         return None if state is None else state.tails.get(check.id)
-
-    def open_span_of(self, check: RegisteredCheck, now: int) -> Span | None:
-        """The open span as it stands."""
-        tail = self.tail(check)
-        return None if tail is None else open_span(tail, now)
 
     def latest(self, check: RegisteredCheck) -> LatestResult | None:
         state = self.agents.get(check.agent)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from collector.ingest import garbage, recovery
-from collector.ingest.clock import ClockTrust, CollectorClock, CollectorSystemClock
+from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.limits import PushError, PushLimits
@@ -17,6 +17,7 @@ from collector.ingest.steps.sequence import Sequencer
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import Lifespan
+from inventory.base.clock import Clock, SystemClock
 from inventory.protocol.wire import Ack
 
 log = logging.getLogger("collector.ingest")
@@ -25,8 +26,8 @@ log = logging.getLogger("collector.ingest")
 class Ingest:
     """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
 
-    def __init__(self, store: Store, clock: CollectorClock | None = None) -> None:
-        self.clock: CollectorClock = clock or CollectorSystemClock()
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
         self.store = store
         self.trust = ClockTrust(self.clock)
         self.plans = Plans(store)

@@ -5,12 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from collector.ingest.clock import ClockTrust, CollectorClock
+from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.store import prune
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import AddedEvent
+from inventory.base.clock import Clock
 
 log = logging.getLogger("collector.ingest")
 
@@ -25,7 +26,7 @@ class Maintenance:
     def __init__(
         self,
         store: Store,
-        clock: CollectorClock,
+        clock: Clock,
         trust: ClockTrust,
         committer: Committer,
         place_deferred: Callable[[], Awaitable[None]],
@@ -44,7 +45,7 @@ class Maintenance:
 
     async def begin(self) -> None:
         """A new row in the collector's life."""
-        boot, trusted = self._clock.boot, self._trust.trusted
+        boot, trusted = self._clock.boot_id(), self._trust.trusted
         began, now = self._clock.boot_ms(), self._clock.wall_ms()
         self._began_boot_ms, self._was_trusted = began, trusted
         self._run = await self._store.write(lambda tx: tx.life.begin(boot, began, now, trusted))

@@ -1,10 +1,10 @@
 """The CA's and the listener's keys on disk: ``STATE/pki/{ca,server}.{key,pem}``, keys readable by nobody else."""
 
-import os
 import shutil
 from pathlib import Path
 
 from collector.keys import pki
+from inventory.base import files
 
 DAY = 86_400_000
 
@@ -36,11 +36,10 @@ def install(directory: Path, ca: pki.CertificateAuthority) -> None:
     fresh = directory.with_name(directory.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    _write(fresh / "ca.key", ca.key_pem)
-    _write(fresh / "ca.pem", ca.pem.encode())
-    _sync(fresh)
+    files.replace(fresh / "ca.key", ca.key_pem, mode=0o600)
+    files.replace(fresh / "ca.pem", ca.pem.encode(), mode=0o600)
     fresh.rename(directory)
-    _sync(directory.parent)
+    files.sync(directory.parent)
 
 
 def server(directory: Path, ca: pki.CertificateAuthority, names: tuple[str, ...], now: int) -> tuple[Path, Path]:
@@ -57,26 +56,6 @@ def server(directory: Path, ca: pki.CertificateAuthority, names: tuple[str, ...]
         stale = True
     if stale:
         key_pem, pem = ca.server_certificate(names, now)
-        _write(key, key_pem)
-        _write(certificate, pem)
+        files.replace(key, key_pem, mode=0o600)
+        files.replace(certificate, pem, mode=0o600)
     return certificate, key
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Atomically, synced, mode 0600."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    fresh.rename(path)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -33,11 +33,6 @@ def window_at(name: str, at: int, zone: ZoneInfo) -> Window:
     return Window(name, midnight(first, zone), midnight(following, zone), first.year)
 
 
-def window_before(window: Window, zone: ZoneInfo) -> Window:
-    """The last window of the same name that was over when this one began."""
-    return window_at(window.name, window.start - 1 if not _ROLLING.fullmatch(window.name) else window.start, zone)
-
-
 def _days(name: str, day: date) -> tuple[date, date]:
     """The first day of the calendar window around ``day``, and the first after it."""
     if name == "day":

@@ -16,7 +16,6 @@ from collector.ingest.state import AgentState
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family
-from inventory.protocol import health
 from inventory.protocol.states import DOWN, NAMES, UNKNOWN
 
 PIECE: Final = 1 << 18  # characters handed over at once
@@ -25,7 +24,6 @@ YIELD_SECONDS: Final = 0.0002  # seconds: long enough that a waiting thread gets
 PATIENCE: Final = 90_000  # ms without a push after which an agent is silent, at the usual pace
 
 CHECK_LABELS: Final = ("agency", "site", "agent", "check", "kind", "backup")  # backup: of a backup's evidence only
-AGENT_LABELS: Final = health.LABELS
 
 UP = Family("haidang_check_up", "gauge", "1 while up or degraded, 0 while down, absent while unknown.", CHECK_LABELS)
 SECONDS = Family(

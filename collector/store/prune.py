@@ -30,14 +30,6 @@ async def step(store: Store, now: int) -> int:
     return deleted
 
 
-async def prune_all(store: Store, now: int) -> int:
-    """Steps until nothing is left to let go of."""
-    total = 0
-    while deleted := await step(store, now):
-        total += deleted
-    return total
-
-
 def _steps(now: int) -> list[Callable[[Transaction], int]]:
     return [
         lambda tx: tx.batches.prune(tx.checkpoints.replay_after(), now - BATCHES, STEP_ROWS),

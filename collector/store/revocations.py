@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from collector.store.records import Revocation
+from inventory.base.files import sync
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Revocations:
         finally:
             os.close(file)
         if new:
-            _sync_directory(self._path.parent)
+            sync(self._path.parent)
 
     def merge(self, stored: Collection[Revocation]) -> None:
         """Take over revocations from the store that the file does not have (a collector moved without its file)."""
@@ -80,11 +81,3 @@ class Revocations:
             up_to[revocation.agent] = max(serial, up_to.get(revocation.agent, -1))
         self._up_to = up_to
         self._signature = signature
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -19,9 +19,10 @@ def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = Tr
     """Put ``content`` at ``path`` in one step. With ``durable`` it is on the disk when this returns. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        beside.unlink(missing_ok=True)  # left by a crash, or put there by who may write here to lead root elsewhere
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
-            os.fchmod(descriptor, mode) if hasattr(os, "fchmod") else None  # a file left by a crash keeps its old one
+            os.fchmod(descriptor, mode) if hasattr(os, "fchmod") else None  # whatever the umask
             with os.fdopen(descriptor, "wb", closefd=False) as file:
                 file.write(content)
             if hasattr(os, "fchown") and os.geteuid() == 0:
@@ -36,11 +37,11 @@ def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = Tr
         beside.unlink(missing_ok=True)
         raise
     if durable:
-        sync_directory(path.parent)
+        sync(path.parent)
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory survive a power cut, where the system can."""
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a directory, survive a power cut, where the system can. Raises OSError."""
     if os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -22,8 +23,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(event, ensure_ascii=False)
 
 
-def set_up(level: str, style: Literal["text", "json"]) -> None:
-    """Log to standard error from now on."""
+def set_up(level: str, style: Literal["text", "json"], quiet: Mapping[str, int] = {}) -> None:
+    """Log to standard error from now on. ``quiet``: the lowest level that is logged, of single loggers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -31,4 +32,5 @@ def set_up(level: str, style: Literal["text", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for name, lowest in {"asyncio": logging.WARNING, **quiet}.items():
+        logging.getLogger(name).setLevel(lowest)

@@ -26,7 +26,13 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
                 notify.sendto(message.encode(), self._address)
         except OSError:
-            pass  # a manager that does not listen is no reason to stop probing
+            pass  # a manager that does not listen is no reason to stop
+
+    async def keep_alive(self) -> None:
+        """Give signs of life, as long as the loop turns and systemd asks for them."""
+        while self.every is not None:
+            self.notify("WATCHDOG=1")
+            await asyncio.sleep(self.every)
 
     async def sleep(self, seconds: float, stop: asyncio.Event | None = None) -> None:
         """Sleep, or until ``stop``, with signs of life meanwhile."""

@@ -1,7 +1,6 @@
 """Assemble the files' sections into an Inventory: ids given, defaults filled, templates expanded into checks."""
 
 from datetime import date
-from typing import TypeVar
 
 from inventory.base.problems import Problem
 from inventory.base.types import Text
@@ -16,7 +15,6 @@ from inventory.protocol.kinds import Kinds
 from inventory.protocol.plan import CollectorAddress
 from inventory.times.workdays import hours_of
 
-T = TypeVar("T")
 NO_AGENT = "none"
 UPS = "ups"  # the kind of device that feeds others
 

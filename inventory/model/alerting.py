@@ -177,9 +177,6 @@ def default_conditions() -> tuple[Condition, ...]:
     return tuple(condition for one in CONDITION_TYPES.values() for condition in one.defaults)
 
 
-DEFAULT_CONDITIONS: Final = default_conditions()  # as shipped
-
-
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
     """Who is on duty in these hours of the week (of the roster's time zone)."""
 

@@ -20,7 +20,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -45,7 +45,6 @@ def ack_type(version: int) -> str:
 
 
 PUSH_TYPE = push_type(VERSION)
-ACK_TYPE = ack_type(VERSION)
 
 
 def version_of(media_type: str, of: Callable[[int], str]) -> int | None:
@@ -225,7 +224,6 @@ class WireError(Exception):
     """A body that is not a message of ours; the text says why, in words for a log."""
 
 
-T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 _push_decoder = msgspec.msgpack.Decoder(Push)
 _ack_decoder = msgspec.msgpack.Decoder(Ack)

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from inventory.model import goals
-from inventory.model.entities import Calendar, Check, Exclusion, HolidayDecree, Hours, Inventory
+from inventory.model.entities import Calendar, Exclusion, HolidayDecree, Hours
 from inventory.times import holidays
 
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -31,18 +30,6 @@ def excluded_time(
         return merge(_closed_ranges(excluding, from_ms, to_ms, zone, decreed), from_ms, to_ms)
     spans = ((epoch_ms(exclusion.begins, zone), epoch_ms(exclusion.ends, zone)) for exclusion in excluding)
     return merge(spans, from_ms, to_ms)
-
-
-def excluded_time_of_check(
-    check: Check, inventory: Inventory, from_ms: int, to_ms: int, calendar: str = ""
-) -> list[MsRange]:
-    """What does not count for a check: its own calendar, a goal's ``calendar``, and exclusions that select it."""
-    zone = inventory.province.zone
-    spans: list[MsRange] = []
-    for name in {check.calendar, calendar} - {""}:
-        spans += excluded_time(inventory.calendars[name], from_ms, to_ms, zone, inventory.decreed)
-    applicable = [exclusion for exclusion in inventory.exclusions if goals.matcher(exclusion.select, inventory)(check)]
-    return merge([*spans, *excluded_time(applicable, from_ms, to_ms, zone)], from_ms, to_ms)
 
 
 def merge(spans: Iterable[MsRange], from_ms: int, to_ms: int) -> list[MsRange]:

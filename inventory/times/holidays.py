@@ -1,20 +1,25 @@
-"""Vietnam's public holidays: the statutory ones by rule, the yearly decree on top.
+"""Vietnam's public holidays: the library ``holidays``, which knows past decrees; the inventory's own decree on top.
 
-The Labour Code gives the days (1994 with the amendment of 2007, 2012 from 1 May 2013, 2019 from 1 January 2021): New
-Year; Tết, its eve and three days (four from 2014); the Hùng Kings' day from 2007; 30 April; 1 May; 2 September (and
-from 2021 a day beside it, here the one after). One that falls on a weekend is taken on the next working day. Which
-days are exchanged is decreed each year: that goes into ``holidays:`` of the inventory.
+Which days are exchanged is decreed each year: that goes into ``holidays:`` of the inventory.
 """
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 
+import msgspec
+
 from inventory.model.entities import HolidayDecree
-from inventory.times import lunar
 
 SATURDAY = 5
 _NO_DECREES: Mapping[int, HolidayDecree] = {}
+
+
+class StatutoryDays(msgspec.Struct, frozen=True):
+    """A year as the law and what the government announced have it."""
+
+    off: frozenset[date]  # holidays, and the days given in place of others
+    worked: frozenset[date]  # weekend days worked in exchange
 
 
 def is_holiday(day: date, decreed: Mapping[int, HolidayDecree] = _NO_DECREES) -> bool:
@@ -25,31 +30,25 @@ def is_holiday(day: date, decreed: Mapping[int, HolidayDecree] = _NO_DECREES) ->
             return False
         if day in decree.off or decree.only:
             return day in decree.off
-    return day in statutory(day.year)
+    return day in statutory(day.year).off
 
 
 def is_workday(day: date, decreed: Mapping[int, HolidayDecree] = _NO_DECREES) -> bool | None:
-    """True for a weekend day that the decree makes a working day, False for a holiday, None: a day as any other."""
+    """True for a weekend day worked in exchange, False for a holiday, None: a day as any other."""
     decree = decreed.get(day.year)
     if decree is not None and day in decree.work:
         return True
-    return False if is_holiday(day, decreed) else None
+    if is_holiday(day, decreed):
+        return False
+    return True if (decree is None or not decree.only) and day in statutory(day.year).worked else None
 
 
 @lru_cache(maxsize=64)
-def statutory(year: int) -> frozenset[date]:
-    """The year's holidays and the working days given in place of those on weekends."""
-    days = {date(year, 1, 1), date(year, 4, 30), date(year, 5, 1), date(year, 9, 2)}
-    tet = lunar.new_year(year)
-    days.update(tet + timedelta(days=offset) for offset in range(-1, 4 if year >= 2014 else 3))
-    if year >= 2007:
-        days.add(lunar.lunar_day(year, 3, 10))
-    if year >= 2021:
-        days.add(date(year, 9, 3))
-    for day in sorted(days):
-        if day.weekday() >= SATURDAY:
-            substitute = day + timedelta(days=1)
-            while substitute.weekday() >= SATURDAY or substitute in days:
-                substitute += timedelta(days=1)
-            days.add(substitute)
-    return frozenset(days)
+def statutory(year: int) -> StatutoryDays:
+    from holidays import country_holidays  # 17 MB and 0.3 s: only where a calendar asks for Vietnam's
+
+    calendar = country_holidays("VN", years=(year - 1, year, year + 1))  # an exchange may reach over New Year
+    return StatutoryDays(
+        frozenset(day for day in calendar if day.year == year),
+        frozenset(day for day in calendar.weekend_workdays if day.year == year),
+    )

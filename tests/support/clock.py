@@ -28,11 +28,6 @@ class FakeClock:
     def boot_id(self) -> bytes:
         return self._boot_id
 
-    @property
-    def boot(self) -> bytes:
-        """As the collector's clock calls it."""
-        return self._boot_id
-
     def seconds(self) -> float:
         """The boot-time clock as time.monotonic counts, not rounded."""
         return self._seconds

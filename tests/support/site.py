@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.clock import AgentSystemClock
 from agent.jobs.book import JobStore
 from agent.jobs.book import directory as jobs_directory
 from agent.jobs.state import START, SUCCESS, PingEvent
 from deploy.programs import free_port
+from inventory.base.clock import SystemClock
 from tests.support.chrony import chrony
 from tests.support.dns_server import dns_server as dns_server
 from tests.support.mail_servers import (
@@ -217,7 +217,7 @@ async def records(site: LiveSite, stack: AsyncExitStack) -> None:
     hour_ago = time.time() - 3600
     os.utime(site.backups / "db-2.sql.gz", (hour_ago, hour_ago))
     site.add_check("backup", "backup", path=str(site.backups), files="db-*.sql.gz")
-    book = JobStore(jobs_directory(site.state), AgentSystemClock())
+    book = JobStore(jobs_directory(site.state), SystemClock())
     book.record_listening()
     book.register(["db"])
     for action in (START, SUCCESS):

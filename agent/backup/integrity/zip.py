@@ -15,7 +15,6 @@ from agent.backup.integrity.inflate import Inflate
 from agent.backup.integrity.meter import PIECE, BrokenCopy, CannotVerify, MeteredFile, State, SuspectCopy
 from inventory.protocol.reasons import sentence
 
-MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _END: Final = struct.Struct("<4s4H2LH")
 _LOCATOR: Final = struct.Struct("<4sLQL")
 _END64: Final = struct.Struct("<4sQ2H2L4Q")

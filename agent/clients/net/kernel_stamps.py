@@ -87,7 +87,6 @@ class ReceiveClock:
     ) -> None:
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self.unusable = 0  # stamps that could not be true
         self._offset = 0
         self._now = 0
 
@@ -109,7 +108,4 @@ class ReceiveClock:
         if stamp is None:
             return elapsed
         travelled = stamp - self._offset - sent
-        if 0 <= travelled <= elapsed:
-            return travelled
-        self.unusable += 1
-        return elapsed
+        return travelled if 0 <= travelled <= elapsed else elapsed

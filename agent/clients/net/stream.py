@@ -40,8 +40,17 @@ class TcpStream:
         address: str = self._sock.getsockname()[0]
         return address
 
+    @property
+    def remote_address(self) -> str:
+        """The address at the far end. Raises ProbeFailed when it has gone."""
+        try:
+            address: str = self._sock.getpeername()[0]
+        except OSError as error:
+            raise from_oserror(error, self.who) from None
+        return address
+
     async def send(self, data: bytes) -> None:
-        """Raises Trouble when the far end has gone."""
+        """Raises ProbeFailed when the far end has gone."""
         if self.tls is not None:
             self.tls.write(data)  # into memory: never blocks
             data = self._outgoing.read()
@@ -119,7 +128,7 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     """Connect to the first address that answers; the stream and how long that address took, in seconds.
 
     Each address but the last gets its share of ``seconds``, so that one that swallows packets does not hide the
-    next. Every address is judged by the agent's limits first. Raises Trouble with the last address's reason, or the
+    next. Every address is judged by the agent's limits first. Raises ProbeFailed with the last address's reason, or the
     last that says something about the target.
     """
     deadline = time.perf_counter() + seconds

@@ -11,7 +11,6 @@ import msgspec
 
 _SEQUENCE, _INTEGER, _EXPLICIT_0, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0xA0, 0x17, 0x18
 # object identifiers as they stand in DER
-_TLS_FEATURE: Final = bytes.fromhex("06082b06010505070118")  # id-pe-tlsfeature (RFC 7633)
 _CA_ISSUERS: Final = bytes.fromhex("06082b06010505073002")  # id-ad-caIssuers
 _ATTRIBUTES: Final = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
 _ENCODINGS: Final = {0x1E: "utf-16-be", 0x1C: "utf-32-be", 0x14: "latin-1"}  # of strings; else UTF-8 or a part of it
@@ -24,15 +23,13 @@ class DerError(ValueError):
 class CertificateFields(msgspec.Struct, frozen=True):
     """``issuer`` and ``subject`` are DER names, to compare; dates in seconds since the epoch.
 
-    ``demands_staple``: the server must staple (RFC 7633). ``names_issuer_place``: it says where its issuer's
-    certificate can be fetched.
+    ``names_issuer_place``: it says where its issuer's certificate can be fetched.
     """
 
     issuer: bytes
     subject: bytes
     not_before: float
     not_after: float
-    demands_staple: bool
     names_issuer_place: bool
 
 
@@ -55,9 +52,7 @@ def parse(certificate: bytes) -> CertificateFields:
         subject = certificate[subject_at:at]
     except (IndexError, ValueError) as error:
         raise DerError(f"not a certificate: {error}") from None
-    return CertificateFields(
-        issuer, subject, not_before, not_after, _TLS_FEATURE in certificate, _CA_ISSUERS in certificate
-    )
+    return CertificateFields(issuer, subject, not_before, not_after, _CA_ISSUERS in certificate)
 
 
 def _element(data: bytes, at: int, limit: int, tag: int | None = None) -> tuple[int, int, int]:
@@ -109,11 +104,3 @@ def attributes(name: bytes) -> dict[str, str]:
     except (IndexError, ValueError):
         return {}
     return values
-
-
-def key_bits(public_key: bytes) -> bytes:
-    """The bits of a SubjectPublicKeyInfo without its algorithm: what an OCSP issuerKeyHash is made of."""
-    _, at, end = _element(public_key, 0, len(public_key), _SEQUENCE)
-    at = _element(public_key, at, end, _SEQUENCE)[2]
-    _, start, end = _element(public_key, at, end, 0x03)
-    return public_key[start + 1 : end]  # after the count of unused bits, 0

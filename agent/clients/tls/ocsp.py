@@ -3,7 +3,6 @@
 import datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.clients.tls import der
 from agent.failure import ProbeFailed
 from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN
@@ -16,14 +15,21 @@ SKEW: Final = datetime.timedelta(minutes=5)  # how far a responder's clock may b
 
 
 def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
-    """Return when the response says "good". Raises Trouble: down when revoked, degraded when it is worth nothing.
+    """Return when the response says "good". Raises ProbeFailed: down when revoked, degraded when it is worth nothing.
 
-    ``chain``: leaf first, DER; without the issuer in it the signature cannot be checked and is believed.
+    ``staple``: b"" when there is none. ``chain``: leaf first, DER; without the issuer in it the signature cannot be
+    checked and is believed.
     """
     from cryptography import x509
     from cryptography.x509 import ocsp
 
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    if not staple:
+        if _demands_staple(chain[0]):
+            raise ProbeFailed(
+                sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
+            )
+        return
     try:
         response = ocsp.load_der_ocsp_response(staple)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
@@ -67,16 +73,24 @@ def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
         )
 
 
+def _demands_staple(certificate: bytes) -> bool:
+    """RFC 7633."""
+    from cryptography import x509
+
+    try:
+        x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.TLSFeature)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return True
+
+
 def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
     """The certificate of the chain that issued the leaf, by name and signature."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
-    issuer_name = der.parse(chain[0]).issuer
     for encoded in chain:  # the leaf included: a self-signed one issued itself
         try:
-            if der.parse(encoded).subject != issuer_name:
-                continue
             candidate = x509.load_der_x509_certificate(encoded)
             leaf.verify_directly_issued_by(candidate)
             return candidate
@@ -89,29 +103,17 @@ def _matching_response(
     response: "OCSPResponse", leaf: "Certificate", issuer: "Certificate | None"
 ) -> "OCSPSingleResponse | None":
     """The part of the response that is about the leaf: its serial number, and its issuer where that is at hand."""
+    from cryptography.x509.ocsp import OCSPRequestBuilder
+
     for single in response.responses:
         if single.serial_number != leaf.serial_number:
             continue
-        if _digest(leaf.issuer.public_bytes(), single) != single.issuer_name_hash:
-            continue
-        if issuer is None or _digest(_key_bits(issuer), single) == single.issuer_key_hash:
+        if issuer is None:
+            return single
+        asked = OCSPRequestBuilder().add_certificate(leaf, issuer, single.hash_algorithm).build()
+        if (asked.issuer_name_hash, asked.issuer_key_hash) == (single.issuer_name_hash, single.issuer_key_hash):
             return single
     return None
-
-
-def _digest(data: bytes, single: "OCSPSingleResponse") -> bytes:
-    from cryptography.hazmat.primitives.hashes import Hash
-
-    digest = Hash(single.hash_algorithm)
-    digest.update(data)
-    return digest.finalize()
-
-
-def _key_bits(certificate: "Certificate") -> bytes:
-    """The bits of the public key without its algorithm: what an issuerKeyHash is made of."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return der.key_bits(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _is_signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.datetime) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from agent.clients.ups.model import UpsReading
+from inventory.base import files
 
 BAND_WIDTH: Final = 0.05  # of the rated load
 FULL: Final = 0.95  # charge
@@ -87,10 +88,8 @@ def _read(file: Path | None) -> dict[int, LoadBand]:
 
 
 def _write(file: Path, bands: dict[int, LoadBand]) -> None:
-    fresh = file.with_suffix(".new")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.write_bytes(msgspec.json.encode(bands))
-        fresh.replace(file)
+        files.make_directory(file.parent)
+        files.replace(file, msgspec.json.encode(bands), mode=0o600, durable=False)
     except OSError as error:
         log.warning("cannot keep the record of a battery in %s: %s", file, error.strerror)

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import AgentSystemClock
 from agent.config import PingSettings, Settings
 from agent.jobs.book import MOST_BODY, JobStore, directory
 from agent.jobs.delivery import FORGOTTEN, WaitingPing, import_stored_pings, ping, stored_pings
 from agent.jobs.side import JobsService
 from agent.jobs.stamp import stamp
 from deploy.programs import free_port
+from inventory.base.clock import SystemClock
 from inventory.protocol.plan import Plan, PlannedCheck
 from tests.support.paths import ROOT
 
@@ -39,12 +39,12 @@ class Machine:
         self.config = place / "agent.yaml"
         self.config.write_text(f"state_dir: {self.state}\npings: {{listen: '127.0.0.1:{port}'}}\n")
         self.settings = Settings(state_dir=self.state, pings=PingSettings(listen=f"127.0.0.1:{port}"))
-        self.book = JobStore(directory(self.state), AgentSystemClock())
+        self.book = JobStore(directory(self.state), SystemClock())
         self.task: asyncio.Task[None] | None = None
 
     async def on(self) -> None:
         before = self.book.listening()
-        side = JobsService(self.settings, AgentSystemClock())
+        side = JobsService(self.settings, SystemClock())
         check = PlannedCheck(
             uid="1", name="db", kind="job", interval=1, timeout=1, hold=1, recheck=1, params={"job": "db"}
         )
@@ -191,7 +191,7 @@ async def test_the_command_runs_without_an_agent_and_its_pings_come_later(machin
     assert (code, out) == (7, "saved\n")
     assert "the agent does not answer" in err
     assert [(waiting.action, waiting.exit) for waiting in machine.waiting()] == [("start", None), ("fail", 7)]
-    before = stamp(AgentSystemClock()).boot_ms
+    before = stamp(SystemClock()).boot_ms
     await machine.on()
     await machine.off()
     assert machine.events() == [("start", None), ("fail", 7)]
@@ -291,7 +291,7 @@ def wait_in(directory: Path, name: str, content: bytes) -> Path:
 def test_what_is_left_there_by_anybody_does_no_harm(machine: Machine) -> None:
     """Rubbish, links, pipes, too much, jobs that are none, the future: taken away or let be, never followed."""
     place = machine.place / "shared"
-    now = stamp(AgentSystemClock())
+    now = stamp(SystemClock())
     good = ping("db", "success", now)
     secret = machine.place / "secret"
     secret.write_bytes(msgspec.json.encode(good))
@@ -316,7 +316,7 @@ def test_what_is_left_there_by_anybody_does_no_harm(machine: Machine) -> None:
 
 
 def test_pings_for_a_job_that_no_plan_ever_has_are_forgotten(machine: Machine) -> None:
-    old = stamp(AgentSystemClock())
+    old = stamp(SystemClock())
     old = msgspec.structs.replace(old, boot="ff" * 8, wall_ms=old.wall_ms - round(FORGOTTEN * 1000) - 1000)
     path = wait_in(machine.place / "w", "old", msgspec.json.encode(ping("gone", "success", old)))
     assert import_stored_pings(machine.book, [path.parent], {"db"}) == 0
@@ -326,7 +326,7 @@ def test_pings_for_a_job_that_no_plan_ever_has_are_forgotten(machine: Machine) -
 def test_a_waiting_ping_is_readable_for_its_user_alone(machine: Machine) -> None:
     from agent.jobs.delivery import store_ping
 
-    made = ping("db", "fail", stamp(AgentSystemClock()), body=b"what it said")
+    made = ping("db", "fail", stamp(SystemClock()), body=b"what it said")
     own, shared = machine.place / "own", machine.place / "shared"
     shared.mkdir()
     path = store_ping(made, [own])

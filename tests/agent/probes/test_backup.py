@@ -21,11 +21,11 @@ import pytest
 
 from agent import probes
 from agent.backup.facts import GOOD, ReadVerdict
-from agent.clock import AgentSystemClock
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.backup import BackupProbe
 from agent.runtime.scheduler import Scheduler
 from agent.spool import CheckResult
+from inventory.base.clock import SystemClock
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.paths import ROOT
@@ -216,10 +216,11 @@ class TestFiles:
         shutil.chown(world.copies, 65534)
         script = (
             "import sys, time, msgspec; from agent.backup.work import scan\n"
+            "from inventory.protocol.reasons import packed\n"
             "from agent.backup.facts import BackupQuery\n"
             "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "facts = scan(BackupQuery(evidence='files', path=sys.argv[1], files='**/*'), time.time())\n"
-            "print(msgspec.json.encode(facts).decode())"
+            "print(msgspec.json.encode(facts, enc_hook=packed).decode())"
         )
         for folder in (world.home, *world.home.parents[:3]):
             if folder != Path("/tmp"):
@@ -534,7 +535,7 @@ async def test_the_schedule_gives_each_kind_a_directory_of_its_own(world: World)
     )  # fmt: skip
     seen: asyncio.Queue[CheckResult] = asyncio.Queue()
     scheduler = Scheduler(
-        clock=AgentSystemClock(),
+        clock=SystemClock(),
         build=probes.build,
         on_result=lambda result, news: seen.put_nowait(result),
         storage=world.home / "p",

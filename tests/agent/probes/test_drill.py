@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from agent import config, probes
-from agent.clock import AgentSystemClock
 from agent.config import DrillSettings, Settings
 from agent.jobs import drill as drills
 from agent.jobs.book import ClockClient
@@ -26,6 +25,7 @@ from agent.jobs.drills import DrillScheduler, is_due
 from agent.jobs.stamp import Stamp
 from agent.jobs.tree import measure_tree
 from agent.probe import Limits, Outcome, ProbeContext
+from inventory.base.clock import SystemClock
 from inventory.base.problems import Invalid
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.clock import DAY, HOUR, FakeClock
@@ -354,7 +354,7 @@ def test_a_stopped_drill_is_cleaned_up_and_due_as_before(place: Path) -> None:
     assert "it is due as before" in out
     wait_for(lambda: gone(pid))
     assert list(scratch.iterdir()) == []
-    record = DrillStore(directory(place / "state"), AgentSystemClock()).record("db")
+    record = DrillStore(directory(place / "state"), SystemClock()).record("db")
     assert record is not None
     assert (record.attempt, record.results) == (None, ())
 

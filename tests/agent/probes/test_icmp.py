@@ -196,7 +196,7 @@ def test_round_trips_are_the_networks(sort: str, host: str) -> None:
     assert 0.03 <= outcome.measures["rtt_min_seconds"] <= outcome.latency <= outcome.measures["rtt_max_seconds"]
     assert outcome.measures["rtt_min_seconds"] < 0.045
     assert 3.5 < outcome.measures["mos_score"] < 4.41
-    assert (pinger.late, pinger.foreign, pinger.arrivals.unusable) == (0, 0, 0)
+    assert (pinger.late, pinger.foreign) == (0, 0)
 
 
 @pytest.mark.root
@@ -506,7 +506,6 @@ def test_a_step_of_the_wall_clock_before_the_reply_changes_nothing(
     arrivals = ReceiveClock(lambda: now, lambda: now + wall + step)
     arrivals.synchronise()
     assert arrivals.rtt(sent, sent + rtt + wall + step) == rtt
-    assert arrivals.unusable == 0
 
 
 @given(sent=times, rtt=times, queued=times, step=st.integers(-(10**15), 10**15))
@@ -516,7 +515,7 @@ def test_a_step_after_it_gives_no_impossible_time(sent: int, rtt: int, queued: i
     arrivals.synchronise()
     found = arrivals.rtt(sent, sent + rtt)
     assert 0 <= found <= rtt + queued
-    assert found == rtt - step or (found == rtt + queued and arrivals.unusable == 1)
+    assert found in (rtt - step, rtt + queued)
     assert arrivals.rtt(sent, None) == rtt + queued
 
 

@@ -17,18 +17,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clients.tls import der, flight13
+from agent.clients.tls import der
 from agent.clients.tls.contexts import TlsContexts, handshake_failure
-from agent.clients.tls.flight import FlightParser, client_hello
-from agent.clients.tls.flight13 import Flight13Parser
 from agent.clients.tls.ocsp import check_staple
+from agent.clients.tls.staple import ASK_AGAIN, StapleChecker
 from agent.failure import ProbeFailed
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes import BadProbe, build
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.clock import FakeClock
 
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 DAY = datetime.timedelta(days=1)
@@ -142,8 +142,13 @@ def serve(tmp_path: Path) -> Serve:
 
 
 @pytest.fixture
-def look_at(tmp_path: Path, root: Certificate) -> Callable[..., Any]:
-    clients: dict[type[Any], Any] = {}
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def look_at(tmp_path: Path, root: Certificate, clock: FakeClock) -> Callable[..., Any]:
+    clients: dict[type[Any], Any] = {StapleChecker: StapleChecker(clock.seconds)}
     (tmp_path / "root.pem").write_bytes(root.pem)
 
     async def look(port: int, timeout: float = 5, limits: Limits | None = None, **params: Any) -> Outcome:
@@ -424,7 +429,6 @@ def test_response_is_judged_by_signature_time_and_certificate(root):
         (response(leaf, root, root, GONE), "does not know this certificate"),
         (b"\x30\x03\x0a\x01\x03", "an error of the responder: try later"),
         (b"garbage", "cannot be read"),
-        (b"", "cannot be read"),
     ):
         state, reason = verdict(staple, leaf, root)
         assert state == DEGRADED and words in reason
@@ -442,7 +446,7 @@ def test_rsa_and_damaged_signatures(root):
     )
 
 
-@given(st.binary(max_size=200))
+@given(st.binary(min_size=1, max_size=200))
 def test_any_bytes_as_a_response_end_in_words(staple):
     leaf = _LEAF
     assert verdict(staple, leaf)[0] == DEGRADED
@@ -517,14 +521,31 @@ async def test_old_device_is_looked_at_when_it_is_not_judged(look_at, tmp_path, 
 
 
 @pytest.mark.real
-async def test_good_and_missing_staples_of_a_real_server(look_at, tmp_path, root, free_port):
+async def test_good_and_missing_staples_of_a_real_server(look_at, clock, tmp_path, root, free_port):
     must = ((x509.TLSFeature([x509.TLSFeatureType.status_request]), False),)
     leaf = Certificate("good", root, extensions=must)
     async with openssl_server(tmp_path, free_port, leaf, root, response(leaf, root, root)):
         assert (await look_at(free_port)).state == UP
+    clock.advance(seconds=ASK_AGAIN)
     async with openssl_server(tmp_path, free_port, leaf, root, None):
         found = await look_at(free_port)
     assert found.state == DEGRADED and "demands a stapled OCSP response" in found.reason
+
+
+@pytest.mark.real
+async def test_a_good_staple_is_asked_for_hourly_and_a_bad_one_at_each_look(look_at, clock, tmp_path, root, free_port):
+    leaf = Certificate("good", root)
+    good, revoked = response(leaf, root, root), response(leaf, root, root, ocsp.OCSPCertStatus.REVOKED)
+    async with openssl_server(tmp_path, free_port, leaf, root, good):
+        assert (await look_at(free_port)).state == UP
+    async with openssl_server(tmp_path, free_port, leaf, root, revoked):
+        clock.advance(seconds=ASK_AGAIN - 1)
+        assert (await look_at(free_port)).state == UP
+        clock.advance(seconds=1)
+        assert (await look_at(free_port)).state == DOWN
+        assert (await look_at(free_port)).state == DOWN
+    async with openssl_server(tmp_path, free_port, leaf, root, good):
+        assert (await look_at(free_port)).state == UP
 
 
 # The small parsers
@@ -552,74 +573,3 @@ def test_der_survives_damage(data):
     with contextlib.suppress(der.DerError):
         facts = der.parse(bytes(damaged))
         der.attributes(facts.subject)
-
-
-@pytest.fixture(scope="module")
-def server_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    file = tmp_path_factory.mktemp("flight") / "leaf.pem"
-    file.write_bytes(_LEAF.pem + _LEAF.key_pem())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
-
-
-def answer_to(hello: bytes, context: ssl.SSLContext) -> bytes:
-    """What a real server answers, without a network."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    incoming.write(hello)
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
-    return outgoing.read()
-
-
-Parsers = Callable[[], tuple[FlightParser, bytes]]
-
-
-@pytest.fixture(scope="module", params=["1.2", "1.3"])
-def asked(request: pytest.FixtureRequest, server_context: ssl.SSLContext) -> Parsers:
-    """Makes a parser and the answer to its hello."""
-
-    def ask() -> tuple[FlightParser, bytes]:
-        if request.param == "1.2":
-            return FlightParser(), answer_to(client_hello("localhost"), server_context)
-        parser = Flight13Parser("localhost")
-        return parser, answer_to(parser.hello, server_context)
-
-    return ask
-
-
-@pytest.mark.parametrize("size", [1, 7, 100_000])
-def test_flight_is_read_however_it_is_cut(asked, size):
-    parser, answer = asked()
-    for at in range(0, len(answer), size):
-        parser.feed(answer[at : at + size])
-    assert parser.done and not parser.refused
-    assert parser.flight is not None and parser.flight.chain == (_LEAF.der,) and parser.flight.staple is None
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 9_999), st.integers(0, 255)), min_size=1, max_size=5), st.integers(0, 9_999))
-def test_flight_parser_survives_anything(asked, changes, cut):
-    parser, answer = asked()
-    damaged = bytearray(answer)
-    for place, value in changes:
-        damaged[place % len(damaged)] = value
-    parser.feed(bytes(damaged[: cut % (len(damaged) + 1)]))
-    assert parser.flight is None or all(parser.flight.chain)
-
-
-@given(st.binary(max_size=120))
-def test_any_server_hello_and_certificate_message_is_survived(body):
-    parser = Flight13Parser("localhost")
-    parser._handle_message(2, body)
-    assert parser.done
-    assert len(flight13._certificates(body)) == 2
-
-
-def test_flight_parser_bounds_what_it_keeps():
-    parser = FlightParser()
-    record = b"\x16\x03\x03\x40\x00" + (b"\x0b\x03\xff\xff" + bytes(16_380))
-    for _ in range(100):
-        if not parser.done:
-            parser.feed(record)
-    assert parser.done and parser.flight is None

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent import config
-from agent.clock import AgentSystemClock
 from agent.runtime.step_watch import StepWatch
 from inventory.base import logs
+from inventory.base.clock import SystemClock
 from inventory.base.problems import Invalid
 from inventory.base.systemd import Notifier
 from inventory.protocol.wire import Record
@@ -80,16 +80,16 @@ def test_drift_and_sleep_are_no_steps() -> None:
 
 
 def test_the_systems_clock(tmp_path: Path) -> None:
-    clock = AgentSystemClock()
+    clock = SystemClock()
     with socket.socket():
         before = clock.boot_ms()
     assert 0 <= clock.boot_ms() - before < 10_000
     assert abs(clock.wall_ms() - time.time() * 1000) < 5_000
     assert len(clock.boot_id()) == 8
-    assert clock.boot_id() == AgentSystemClock().boot_id()
+    assert clock.boot_id() == SystemClock().boot_id()
     (tmp_path / "id").write_text("another boot\n")
-    assert AgentSystemClock(tmp_path / "id").boot_id() != clock.boot_id()
-    assert len(AgentSystemClock(tmp_path / "none").boot_id()) == 8
+    assert SystemClock(tmp_path / "id").boot_id() != clock.boot_id()
+    assert len(SystemClock(tmp_path / "none").boot_id()) == 8
 
 
 def test_a_notifier_without_a_listener_is_silent(tmp_path: Path) -> None:

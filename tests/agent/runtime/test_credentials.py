@@ -10,16 +10,17 @@ import pytest
 from agent import config
 from agent.cli import doctor
 from agent.cli.once import run_checks
-from agent.clock import AgentSystemClock
 from agent.credentials import Credentials, exposed_files
 from agent.failure import ProbeFailed
-from agent.probe import Limits, Outcome, Probe, ProbeContext, up
+from agent.probe import Limits, Outcome, Probe, ProbeContext
 from agent.runtime.scheduler import Scheduler
 from agent.uplink.plans import StoredPlan
+from inventory.base.clock import SystemClock
 from inventory.base.problems import Invalid
 from inventory.base.types import Secret
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.states import UNKNOWN
+from tests.support.outcomes import up
 
 CANARY = "c4nary-of-soctrang"
 
@@ -170,7 +171,7 @@ def test_a_look_without_credentials_says_so() -> None:
 async def test_the_running_agents_looks_have_them_too() -> None:
     taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     scheduler = Scheduler(
-        clock=AgentSystemClock(),
+        clock=SystemClock(),
         build=lambda kind, params: Door(**params),
         on_result=lambda result, changed: taken.set_result(result),
         credentials=Credentials({"core": {"community": Secret(CANARY)}}),

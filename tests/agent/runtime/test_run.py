@@ -17,12 +17,12 @@ import msgspec
 import pytest
 
 from agent import config
-from agent.clock import AgentSystemClock
 from agent.runtime import status
 from agent.runtime.run import run
 from agent.spool import FileOps
 from agent.uplink import identity, plans
 from agent.uplink.plans import PlanStore
+from inventory.base.clock import SystemClock
 from inventory.protocol.plan import CollectorAddress, Column, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Record
@@ -132,7 +132,7 @@ async def test_it_looks_pushes_and_stops_cleanly(site: Site) -> None:
     start, *_, stop = site.records()
     assert (start.kind, start.data["clean"], stop.kind) == ("start", True, "stop")
     assert all(at <= stop.at for _, at in site.desk.results())
-    boot_now = AgentSystemClock().boot_ms()
+    boot_now = SystemClock().boot_ms()
     assert all(boot_now - 60_000 < at <= boot_now for _, at in site.desk.results())
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from agent.probe import Limits, Outcome, Probe, ProbeContext, down, skipped, unknown, up
+from agent.probe import Limits, Outcome, Probe, ProbeContext, skipped, unknown
 from agent.runtime.run_once import ProbeRunner
 from agent.runtime.scheduler import MAX_SLOTS, MIN_SLOTS, Scheduler, outside_limits, slots_for
 from agent.runtime.ticks import FIRST_WITHIN
@@ -17,6 +17,7 @@ from agent.spool import CheckResult
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.loop import SkippingLoop
+from tests.support.outcomes import down, up
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.probe import Outcome, down, unknown, up
+from agent.probe import Outcome, unknown
 from agent.runtime.thresholds import integers, microseconds, state_and_reason
 from inventory.protocol.plan import Column, Threshold
 from inventory.protocol.reasons import bounded
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.outcomes import down, up
 
 
 @pytest.mark.parametrize(

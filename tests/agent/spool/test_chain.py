@@ -10,6 +10,7 @@ import pytest
 
 from agent.spool import CheckResult, FileOps, Position, Spool
 from inventory.protocol.wire import Batch, Record
+from tests.support.spools import stop
 
 Open = Callable[..., Spool]
 
@@ -80,7 +81,7 @@ def test_without_its_cursor_the_spool_goes_on_from_where_the_collector_is(opened
     assert batch is not None
     watermark = Position(batch.epoch, batch.last)
     spool.acknowledged("a", watermark)
-    spool.stop(90_000, "test")
+    stop(spool, 90_000)
     (tmp_path / "cursors").unlink()
     again = opened(tmp_path, boot_ms=100_000)
     again.sync()
@@ -106,7 +107,7 @@ def test_cursors_survive_a_clean_stop(opened: Open, tmp_path: Path) -> None:
     fill(spool, 5)
     drain(spool)
     at = spool.cursor("a")
-    spool.stop(90_000, "test")
+    stop(spool, 90_000)
     again = opened(tmp_path, boot_ms=100_000)
     again.sync()
     assert again.cursor("a") == at and again.backlog("a") == 2  # the stop, and the new start
@@ -119,7 +120,7 @@ def test_cursors_survive_a_clean_stop(opened: Open, tmp_path: Path) -> None:
 def test_the_start_says_how_the_last_life_ended(opened: Open, tmp_path: Path, clean: bool) -> None:
     spool = opened(tmp_path)
     fill(spool, 3)
-    spool.stop(9000, "test") if clean else crash(spool)
+    stop(spool, 9000) if clean else crash(spool)
     again = opened(tmp_path, boot_ms=10_000)
     again.sync()
     assert [record.data["clean"] for record in records(drain(again), "start")] == [True, clean]
@@ -261,7 +262,7 @@ def test_a_collector_older_than_what_is_kept_is_told_so(opened: Open, tmp_path: 
     fill(kept, 5)
     early = Position(kept.epoch, 3)
     drain(kept)
-    kept.stop(10_000, "test")
+    stop(kept, 10_000)
     kept = opened(tmp_path / "kept", boot_ms=20_000, segment_bytes=1000, keep_acked_ms=1000)
     for start in range(21_000, 200_000, 30_000):
         fill(kept, 30, start)

@@ -9,6 +9,7 @@ import pytest
 
 from agent.spool import CheckResult, FileOps, Position, Spool, SpoolError, SpoolLocked
 from inventory.protocol.wire import Batch, Record
+from tests.support.spools import stop
 
 Open = Callable[..., Spool]
 
@@ -140,7 +141,7 @@ def test_damage_is_declared_once_as_a_record_and_in_the_batch(opened: Open, tmp_
     batches = drain(again)
     ((first, last),) = missing(batches)
     assert [record.data for record in records(batches, "damaged")] == [{"epoch": epoch, "first": first, "last": last}]
-    again.stop(51_000, "test")
+    stop(again, 51_000)
     third = opened(tmp_path, boot_ms=60_000)
     assert third.stats()["damaged"] == 0
 

@@ -12,6 +12,7 @@ import pytest
 from agent.spool import CheckResult, FileOps, Position, Spool, SpoolBroken
 from inventory.protocol.wire import Batch, Record
 from tests.support.paths import ROOT
+from tests.support.spools import stop
 
 Open = Callable[..., Spool]
 
@@ -187,7 +188,7 @@ def test_a_disk_dead_for_ever_and_checks_that_flap(opened: Open, tmp_path: Path)
     assert lost + sum(len(batch.states) for batch in batches) == 50_000
     dropped = records(batches, "dropped")
     assert dropped and dropped[-1].data["epoch"] == epoch
-    spool.stop(60_000_000, "test")
+    stop(spool, 60_000_000)
     assert opened(tmp_path, boot_ms=70_000_000).stats()["damaged"] == 0  # given up is not damaged
 
 

@@ -15,6 +15,7 @@ from agent.spool import CheckResult, FileOps, Position, Spool
 from agent.spool.frames import RECORD, SpoolFrame, decode_record
 from agent.spool.log import PendingWrite
 from inventory.protocol.wire import Batch, Record, Run
+from tests.support.spools import stop
 
 BOOT = b"bootboot"
 PLANS = [b"plan-one", b"plan-two"]
@@ -268,7 +269,7 @@ class Machine(RuleBasedStateMachine):
             self.learn()
             epoch = self.spool.epoch
             self.written.setdefault(epoch, []).append(Record(self.now, "stop", {"why": "test"}))
-            self.spool.stop(self.now, "test")
+            stop(self.spool, self.now)
         else:
             self.spool._log.close()  # as a crash leaves it: what was not synced is gone, the cursors are old
             self.spool._lock.release()

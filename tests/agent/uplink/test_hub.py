@@ -15,7 +15,6 @@ from cryptography.x509.oid import NameOID
 
 from agent import probes
 from agent.clients.rationing import RunQuota
-from agent.clock import AgentSystemClock
 from agent.probe import Hub, Limits, Outcome, ProbeContext
 from agent.probes.throughput import Throughput as Probe
 from agent.runtime.scheduler import Scheduler
@@ -31,6 +30,7 @@ from collector.store.revocations import Revocations
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from collector.web.throughput import BLOCK, ThroughputServer
+from inventory.base.clock import SystemClock
 from inventory.protocol import wire
 from inventory.protocol.plan import CollectorAddress, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UNKNOWN, UP
@@ -377,7 +377,7 @@ async def test_the_schedule_gives_each_look_the_hub(world):
     taken: list[Any] = []
     hub = world.hub()
     scheduler = Scheduler(
-        clock=AgentSystemClock(), build=probes.build, on_result=lambda result, _: taken.append(result), hub=lambda: hub
+        clock=SystemClock(), build=probes.build, on_result=lambda result, _: taken.append(result), hub=lambda: hub
     )
     params = {"url": "hub", "hours": ["00:00-24:00"], "at_start": True, "max_bytes": MB}
     check = PlannedCheck(

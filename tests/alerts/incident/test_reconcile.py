@@ -3,10 +3,11 @@
 import msgspec
 from msgspec.structs import replace
 
-from alerts.incident.reconcile import SentNotice, reconcile, sent_notice
+from alerts.incident.reconcile import SentNotice, reconcile
 from alerts.incident.state import IncidentState, with_incidents, without_incidents
 from inventory.model.alerting import Alerting
 from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, IncidentDriver, province, recipients
+from tests.support.notices import sent_notice
 
 
 class Restored(IncidentDriver):

@@ -15,11 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from alerts.engine import step
 from alerts.incident.entities import Command, Notice
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem, Subject
-from alerts.incident.reconcile import SentNotice, reconcile, sent_notice
+from alerts.incident.reconcile import SentNotice, reconcile
 from alerts.incident.state import IncidentState, StepInput
 from inventory.model.alerting import Alerting, Escalation, Route
 from inventory.model.entities import Inventory
 from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, SITES, START, down, province
+from tests.support.notices import sent_notice
 
 CHECKS = tuple(f"{site}-{what}" for site in SITES for what in ("web", "dns", "mail"))
 GRACE = 45 * SECOND  # after its start a collector has heard every site that speaks

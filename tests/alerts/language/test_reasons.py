@@ -363,7 +363,7 @@ class TestRealLooks:
         assert ENGLISH.search(foreign) is None, f"{outcome.reason} -> {said}"
 
     def test_thresholds(self) -> None:
-        from agent.probe import up
+        from tests.support.outcomes import up
 
         state, reason = thresholds.state_and_reason(
             up(0.35, loss_ratio=0.5), [Threshold("latency", "degraded", above=0.2)]

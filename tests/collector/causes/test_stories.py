@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proofs, agent_life
 from collector.causes.moments import PastMoment
 from collector.causes.topology import Topology
-from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause, verdicts
+from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause
 from collector.ledger.figures import history
 from collector.ledger.steps import Span
 from collector.ledger.take import apply_slice
@@ -17,6 +17,7 @@ from inventory.model.entities import Check
 from tests.collector.causes.test_truth import evidence, topology
 from tests.support import histories
 from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, SECOND, T0, UNKNOWN, UP, EstateFault, EstateHistory
+from tests.support.verdicts import verdicts
 
 
 def fault(what: str, where: str, begin: float, end: float) -> EstateFault:

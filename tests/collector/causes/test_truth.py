@@ -8,10 +8,11 @@ import pytest
 
 from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
-from collector.causes.verdicts import CauseVerdict, verdicts
+from collector.causes.verdicts import CauseVerdict
 from inventory.model.entities import Check
 from tests.support import histories
 from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, UP, Decidability, EstateHistory, random_world
+from tests.support.verdicts import verdicts
 
 HISTORIES = 1_000
 STEP = 10_000  # ms between the moments that are compared

@@ -18,8 +18,9 @@ from collector.evaluator.recent import MAX_LOOKS, RecentLooks
 from collector.evaluator.standby import Standby
 from collector.ledger.figures import history
 from collector.ledger.steps import Span, first_tail, step
-from inventory.model.alerting import DEFAULT_CONDITIONS, FINDINGS, Condition
+from inventory.model.alerting import FINDINGS, Condition
 from inventory.protocol.states import DEGRADED, DOWN, UP, CheckStatus
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 OWN = next(one for one in DEFAULT_CONDITIONS if one.on == "collector")
 

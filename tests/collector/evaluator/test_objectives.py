@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS
 from collector.evaluator.objectives import GoalProblems, beyond_reach, burn_rate, worst_of
-from collector.goals.evaluate import MET, MISSED, NOT_PROVEN, Evaluation
+from collector.goals.bounds import MET, MISSED, NOT_PROVEN
+from collector.goals.evaluate import Evaluation
 from collector.ledger.windows import Window
 from inventory.base.types import Text
-from inventory.model.alerting import DAY, DEFAULT_CONDITIONS, HOUR, MINUTE, Condition
+from inventory.model.alerting import DAY, HOUR, MINUTE, Condition
 from inventory.model.entities import Agency, Agent, Check, Goal, Inventory, Site
 
 NOW = 1_800_000_000_000

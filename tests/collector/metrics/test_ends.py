@@ -49,7 +49,8 @@ class Page:
     def samples(self) -> dict[str, float]:
         """Of the first check, and of the agent, by name."""
         published, now = self.world.ingest.fleet, self.world.clock.wall_ms()
-        checks = [(check.id, labels(check=check.name)) for check in published.checks_of_agent("a1")][:1]
+        first = next(check for check in published.checks.values() if check.agent == "a1")
+        checks = [(first.id, labels(check=first.name))]
         shown = [ScrapedAgent(LabelledAgent("a1", labels(agent="a1"), checks), published.agents["a1"], published)]
         text = chain(
             fleet.text(shown, now, False),

@@ -77,7 +77,11 @@ async def scraped(tmp_path: Path):
     while (ack := await ingest.push("thdl", encode_push(push))).verdict == "reposition":
         pass  # the collector asks once for a second exchange of clocks
     assert ack.verdict == "taken"
-    checks = [(check.id, labels(agent="thdl", check=check.name)) for check in ingest.fleet.checks_of_agent("thdl")]
+    checks = [
+        (check.id, labels(agent="thdl", check=check.name))
+        for check in ingest.fleet.checks.values()
+        if check.agent == "thdl"
+    ]
     named = LabelledAgent("thdl", labels(agent="thdl"), checks)
     shown = [ScrapedAgent(named, ingest.fleet.agents["thdl"], ingest.fleet)]
     now = ingest.clock.wall_ms()

@@ -16,7 +16,6 @@ from collector.metrics import exposition
 from collector.queries import backups
 from collector.queries.goals import evaluations
 from collector.services.metrics import backup_samples
-from collector.store import prune
 from collector.web.api import schemas
 from collector.web.api.backups import BackupAnswer
 from collector.web.api.history import HistoryAnswer
@@ -28,6 +27,7 @@ from inventory.protocol.plan import decode
 from inventory.protocol.states import DEGRADED, DOWN, NO_STATUS_YET, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position
 from tests.collector.web.test_api import Feeder, Running, now_ms
+from tests.support.pruning import prune_all
 
 INVENTORY = """\
 province: {id: p, name: P, push_every: 5s}
@@ -301,7 +301,7 @@ async def test_the_history_is_the_same_once_it_is_added_up_by_the_hour(told) -> 
     uid = next(one.uid for one in (await listed(told))["office-db"].evidence if one.evidence == "files")
     path = f"/api/v1/checks/{uid}/history?measure=size_bytes&from={now_ms() - 30 * 86_400_000}"
     before = await told.json(path, HistoryAnswer)
-    await prune.prune_all(service.store, now_ms() + 12 * 3_600_000)
+    await prune_all(service.store, now_ms() + 12 * 3_600_000)
     hourly = "SELECT count(*) FROM sums WHERE width = 3600000"
     assert (await service.store.database.read(lambda db: db.execute(hourly).fetchone()))[0]
     assert await told.json(path, HistoryAnswer) == before

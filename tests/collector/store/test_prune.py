@@ -16,6 +16,7 @@ from collector.store.prune import BATCHES, DEAD_LETTERS, EVENTS, FIVE_MINUTE_SUM
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Batch
 from tests.support.ingest_world import T0, IngestWorld
+from tests.support.pruning import prune_all
 
 HOUR, DAY = 3_600_000, 86_400_000
 
@@ -38,15 +39,15 @@ async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint
     for code in (UP, DOWN, UP):
         await agent.look_and_push(UP, code, UP)
     store, now = world.ingest.store, world.clock.wall_ms()
-    assert await prune.prune_all(store, now + 100 * DAY) == 0  # no checkpoint covers them
+    assert await prune_all(store, now + 100 * DAY) == 0  # no checkpoint covers them
     before = world.replayable_state()
     await world.crash()
     assert world.replayable_state() == before
     store = world.ingest.store
     await world.ingest.committer.save(["a1"])
-    await prune.prune_all(store, T0 + 60_000 + BATCHES)
+    await prune_all(store, T0 + 60_000 + BATCHES)
     assert await rows(world, "SELECT id FROM batches") == [(2,), (3,)]
-    await prune.prune_all(store, now + BATCHES + 1)
+    await prune_all(store, now + BATCHES + 1)
     assert await rows(world, "SELECT id FROM batches") == []
     assert len(await world.spans()) == 2  # for ever
     await world.crash()
@@ -64,7 +65,7 @@ async def test_what_waits_for_the_clock_stays(world: IngestWorld) -> None:
     world.clock.step_wall(365 * DAY)
     await agent.look_and_push(UP, DOWN, UP)
     await world.ingest.committer.save_all()
-    await prune.prune_all(world.ingest.store, T0 + 500 * DAY)
+    await prune_all(world.ingest.store, T0 + 500 * DAY)
     assert await rows(world, "SELECT id FROM batches") == [(2,)]
     world.clock.step_wall(-365 * DAY)
     await world.ingest.maintenance.tick()
@@ -86,7 +87,7 @@ async def test_five_minute_sums_become_hourly_ones_and_add_up(world: IngestWorld
 
     fine = await total(300_000)
     assert fine[0] > 370 and await total(HOUR) == (0, 0)
-    await prune.prune_all(store, now + 12 * HOUR)
+    await prune_all(store, now + 12 * HOUR)
     assert await total(HOUR) == fine == await total(300_000)
     hours = await store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, HOUR))
     assert 3 <= len(hours) <= 5 and all(each.start % HOUR == 0 for each in hours)
@@ -96,11 +97,11 @@ async def test_five_minute_sums_become_hourly_ones_and_add_up(world: IngestWorld
     late_row = (1, hours[0].start, 300_000, hours[0].plan, body)
     insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
     await store.database.write(lambda db: db.execute(insert, late_row))
-    await prune.prune_all(store, now + 12 * HOUR)
+    await prune_all(store, now + 12 * HOUR)
     assert await total(HOUR) == (fine[0] + 5, fine[1])
-    await prune.prune_all(store, now + FIVE_MINUTE_SUMS + DAY)
+    await prune_all(store, now + FIVE_MINUTE_SUMS + DAY)
     assert await total(300_000) == (0, 0) and (await total(HOUR))[0] == fine[0] + 5
-    await prune.prune_all(store, now + HOURLY_SUMS + DAY)
+    await prune_all(store, now + HOURLY_SUMS + DAY)
     assert await total(HOUR) == (0, 0)
 
 
@@ -111,7 +112,7 @@ async def test_five_minute_sums_that_come_late_are_added_up_before_they_go(world
     late = [(1, T0 + number * 300_000, 300_000, b"plan", cells.encode({1: body})) for number in range(many)]
     insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
     await world.ingest.store.database.write(lambda db: db.executemany(insert, late))
-    await prune.prune_all(world.ingest.store, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
+    await prune_all(world.ingest.store, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
     found = await world.ingest.store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, HOUR))
     assert sum(each.measures[0][0] for each in found) == many
     assert await rows(world, "SELECT count(*) FROM sums WHERE width = 300000") == [(0,)]
@@ -125,11 +126,11 @@ async def test_letters_and_events_are_bounded(world: IngestWorld) -> None:
         db.executemany(event, [(T0 + i * DAY,) for i in range(1_000)])
 
     await world.ingest.store.database.write(fill)
-    await prune.prune_all(world.ingest.store, T0 + DAY)
+    await prune_all(world.ingest.store, T0 + DAY)
     assert await rows(world, "SELECT count(*) FROM dead_letters") == [(MAX_DEAD_LETTERS,)]
-    await prune.prune_all(world.ingest.store, T0 + DEAD_LETTERS + DAY)
+    await prune_all(world.ingest.store, T0 + DEAD_LETTERS + DAY)
     assert await rows(world, "SELECT count(*) FROM dead_letters") == [(0,)]
-    await prune.prune_all(world.ingest.store, T0 + EVENTS + 10 * DAY)
+    await prune_all(world.ingest.store, T0 + EVENTS + 10 * DAY)
     assert await rows(world, "SELECT count(*) FROM events") == [(990,)]
 
 
@@ -151,7 +152,7 @@ async def test_no_step_is_large_and_pushes_go_on_between(world: IngestWorld) -> 
         while await rows(world, "SELECT min(id) FROM batches") < [(5_000,)]:
             verdicts.append((await agent.look_and_push(UP, UP, UP)).verdict)
 
-    await asyncio.gather(prune.prune_all(world.ingest.store, T0), pushing())
+    await asyncio.gather(prune_all(world.ingest.store, T0), pushing())
     assert set(verdicts) == {"taken"} and len(verdicts) >= 3
     assert await rows(world, "SELECT count(*) FROM batches") == [(len(verdicts),)]
 

@@ -20,7 +20,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("job", {"cron": "61 * * * *"}, "cron", "'61 * * * *' is not a cron expression: Bad minute"),
     ("job", {"cron": "30 23 * *"}, "cron", "'30 23 * *' is not a cron expression of five fields"),
     ("job", {"cron": "0 0 31 2 *"}, "cron", "'0 0 31 2 *' is not a cron expression: Bad day-of-month"),
-    ("job", {"oncalendar": "someday"}, "oncalendar", "'someday' in 'someday' is not a weekday"),
+    ("job", {"oncalendar": "someday"}, "oncalendar", "'someday' is not a calendar event: Bad day-of-week"),
     ("job", {"oncalendar": "*-02-30 01:00"}, "oncalendar", "'*-02-30 01:00' never comes"),
     ("job", {"oncalendar": "2019-02-29"}, "oncalendar", "'2019-02-29' never comes"),
     ("job", {"cron": "0 1 * * *", "oncalendar": "daily"}, "oncalendar", "give cron or oncalendar, not both"),

@@ -1,8 +1,7 @@
-"""Time that does not count: hours, holidays, exclusions, the lunar calendar."""
+"""Time that does not count: hours, holidays, exclusions."""
 
 import itertools
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory.base.types import Text
-from inventory.build.load import load
 from inventory.model.entities import Calendar, Exclusion, HolidayDecree, Hours, Selector
-from inventory.times import holidays, lunar
-from inventory.times.calendars import VIETNAM, epoch_ms, excluded_time, excluded_time_of_check, merge
+from inventory.times import holidays
+from inventory.times.calendars import VIETNAM, epoch_ms, excluded_time, merge
 from inventory.times.workdays import days_of
 
 HOUR = 3_600_000
@@ -69,7 +67,7 @@ def between(calendar: Calendar, start: str, end: str, decreed: dict[int, Holiday
 )
 def test_new_year(day: str) -> None:
     expected = date.fromisoformat(day)
-    assert lunar.new_year(expected.year) == expected
+    assert {expected, expected - timedelta(days=1)} <= holidays.statutory(expected.year).off
 
 
 @pytest.mark.parametrize(
@@ -92,19 +90,21 @@ def test_new_year(day: str) -> None:
 )
 def test_the_hung_kings_day(day: str) -> None:
     expected = date.fromisoformat(day)
-    assert lunar.lunar_day(expected.year, 3, 10) == expected
+    assert expected in holidays.statutory(expected.year).off
 
 
 def test_statutory_holidays_of_a_year() -> None:
-    days = sorted(day for day in holidays.statutory(2026))
+    days = sorted(holidays.statutory(2026).off)
     assert [f"{day:%m-%d}" for day in days] == [
         "01-01",
         *("02-16", "02-17", "02-18", "02-19", "02-20"),  # Tết and its eve
         *("04-26", "04-27"),  # the Hùng Kings' day, a Sunday, and the Monday for it
         *("04-30", "05-01"),
-        *("09-02", "09-03"),
+        *("08-31", "09-01", "09-02"),  # the first in exchange for Saturday 22 August
+        "11-24",  # the day of Vietnamese culture
     ]
-    assert len([day for day in holidays.statutory(2011) if day.month == 2]) == 4 + 1  # four days, one on a weekend
+    assert holidays.statutory(2026).worked == {date(2026, 8, 22)}
+    assert len([day for day in holidays.statutory(2011).off if day.month == 2]) == 4 + 1  # four days, one on a weekend
 
 
 def test_office_hours() -> None:
@@ -130,6 +130,14 @@ def test_a_holiday_does_not_count_and_a_decree_changes_it() -> None:
     only = {2026: HolidayDecree(off=(date(2026, 9, 3),), only=True)}
     assert between(OFFICE, "2026-09-02 07:00", "2026-09-02 11:00", only) == []
     assert between(OFFICE, "2026-09-03 07:00", "2026-09-03 11:00", only) == ["03.07:00 03.11:00"]
+
+
+def test_a_saturday_worked_in_exchange_has_a_working_days_hours() -> None:
+    worked = ["22.00:00 22.07:00", "22.11:00 22.13:00", "22.17:00 23.00:00"]
+    assert between(OFFICE, "2026-08-22 00:00", "2026-08-23 00:00") == worked
+    # a decree that names all the year's days knows of no exchange
+    only = {2026: HolidayDecree(off=(date(2026, 9, 2),), only=True)}
+    assert between(OFFICE, "2026-08-22 00:00", "2026-08-23 00:00", only) == ["22.00:00 23.00:00"]
 
 
 def test_off_hours_alone() -> None:
@@ -167,48 +175,12 @@ def test_a_window_cut_in_two_gives_the_same(start: int, length: int, cut: int) -
     assert merge(parts, begin, end) == whole
 
 
-@settings(deadline=None)
-@given(st.integers(1990, 2049))
-def test_the_lunar_year_begins_between_20_january_and_21_february(year: int) -> None:
-    assert date(year, 1, 20) <= lunar.new_year(year) <= date(year, 2, 21)
-    months = [lunar.lunar_day(year, month, 1) for month in range(1, 11)]
-    gaps = {later - earlier for earlier, later in itertools.pairwise(months)}
-    assert gaps <= {timedelta(days=days) for days in (29, 30, 58, 59, 60)}  # a leap month between makes two
-
-
 @pytest.mark.parametrize(
     ("text", "days"),
     [("daily", (0, 1, 2, 3, 4, 5, 6)), ("mon-fri", (0, 1, 2, 3, 4)), ("sat,sun", (5, 6)), ("fri-mon", (0, 4, 5, 6))],
 )
 def test_days(text: str, days: tuple[int, ...]) -> None:
     assert days_of(text) == days
-
-
-def test_what_does_not_count_for_a_check(tmp_path: Path) -> None:
-    (tmp_path / "all.yaml").write_text(
-        """
-province: {id: p, name: P}
-calendars:
-  nights: {off: {daily: ["22:00-06:00"]}}
-  sundays: {off: {sun: ["00:00-24:00"]}}
-agencies:
-  a:
-    name: A
-    checks:
-      pc: {kind: icmp, params: {host: 192.0.2.1}, calendar: nights, tags: [pc]}
-      web: {kind: icmp, params: {host: 192.0.2.2}}
-exclusions:
-  move: {select: {tags: [pc]}, from: 2026-11-23 10:00, to: 2026-11-23T12:00, reason: The office moves}
-""",
-        "utf-8",
-    )
-    found = load(tmp_path)
-    pc, web = found.checks.values()
-    day, end = at("2026-11-22 00:00"), at("2026-11-24 00:00")
-    hours = [[(start - day) / HOUR, (stop - day) / HOUR] for start, stop in excluded_time_of_check(pc, found, day, end)]
-    assert hours == [[0, 6], [22, 30], [34, 36], [46, 48]]
-    assert excluded_time_of_check(web, found, day, end) == []
-    assert excluded_time_of_check(web, found, day, end, "sundays") == [(day, day + 24 * HOUR)]
 
 
 def test_an_empty_window_excludes_nothing() -> None:

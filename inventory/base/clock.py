@@ -1,7 +1,7 @@
-"""The agent's clocks.
+"""The machine's clocks.
 
 Durations and the times of results come from the boot-time clock, which counts while the machine sleeps and which
-nobody sets. The wall clock is only reported: it may say 1970, and it may be stepped at any moment.
+nobody sets. The wall clock may say 1970, and it may be stepped at any moment.
 """
 
 import hashlib
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", None)  # Windows' monotonic clock (GetTickCount64) counts sleep too
 
 
-class AgentClock(Protocol):
-    """What the agent asks of time. Everything that needs a clock is given one."""
+class Clock(Protocol):
+    """What programs ask of time. Everything that needs a clock is given one."""
 
     def boot_ms(self) -> int:
         """Milliseconds since the machine started, sleep included."""
@@ -26,14 +27,12 @@ class AgentClock(Protocol):
         """Eight bytes that name this boot."""
 
 
-class AgentSystemClock:
+class SystemClock:
     """The machine's own clocks. ``note`` says where they are less than promised, or is empty."""
 
     def __init__(self, boot_id_file: Path = BOOT_ID) -> None:
-        self._source = getattr(time, "CLOCK_BOOTTIME", None)
         self.note = ""
-        if self._source is None and sys.platform != "win32":
-            # Windows' monotonic clock (GetTickCount64) counts sleep, others may not
+        if _BOOTTIME is None and sys.platform != "win32":
             self.note = "this system has no boot-time clock: time asleep is not counted"
         try:
             boot_name = boot_id_file.read_bytes().strip()
@@ -43,12 +42,16 @@ class AgentSystemClock:
         self._boot_id = hashlib.sha256(boot_name).digest()[:8]
 
     def boot_ms(self) -> int:
-        if self._source is None:
-            return time.monotonic_ns() // 1_000_000
-        return time.clock_gettime_ns(self._source) // 1_000_000
+        nanoseconds = time.monotonic_ns() if _BOOTTIME is None else time.clock_gettime_ns(_BOOTTIME)
+        return nanoseconds // 1_000_000
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
     def boot_id(self) -> bytes:
         return self._boot_id
+
+
+def boottime() -> float:
+    """Seconds since the machine started, the time it slept included: devices count on while it sleeps."""
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
