@@ -20,9 +20,9 @@ from alerts.mail.signed_urls import INCIDENTS_PATH, LinkSigner
 from alerts.mail.topic import headline
 from collector.config import CollectorConfig
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.objectives import GoalProblems
 from collector.evaluator.outgoing_mail import MailWriter
-from collector.evaluator.self_checks import SelfChecks, SelfProblem, disk_check
+from collector.evaluator.problems.goal_problems import GoalProblems
+from collector.evaluator.problems.self_checks import SelfChecks, SelfProblem, disk_check
 from collector.evaluator.standby import Standby
 from collector.goals.evaluate import Evaluation
 from collector.ingest.ingest import Ingest

@@ -20,7 +20,7 @@ from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames
 from collector.ingest.steps.apply import AddSums
 from collector.ingest.steps.dead_letters import DeadLetterBudget
 from collector.ingest.steps.effect import Effect
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import AddedDeadLetter, AddedEvent, DeferredBatch, PlacedBatch, StoredBatch

@@ -9,7 +9,7 @@ import msgspec
 from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
-from collector.ledger.steps import LedgerTail
+from collector.ledger.state_step import LedgerTail
 from collector.store import cells
 from inventory.protocol.wire import Position
 

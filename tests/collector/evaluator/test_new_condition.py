@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.evaluator.detectors import detector
+from collector.evaluator.problems.detectors import detector
 from inventory.cli.main import main as inventory_command
 from inventory.model.alerting import CONDITION_TYPES, Condition, ConditionType
 from tests.support.evaluator_world import INVENTORY, MINUTE, SECOND, EvaluatorWorld
@@ -24,7 +24,7 @@ DETECTOR = """
 from pathlib import Path
 from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Subject
-from collector.evaluator.detectors import Detection
+from collector.evaluator.problems.detectors import Detection
 
 def crowded_sites(context):
     seen = Path(__file__).with_name("crowd")
