@@ -5,7 +5,6 @@ The file lets the inventory, the collector and the mails know every kind without
 :class:`inventory.protocol.kinds.KindDescription`, a mapping by kind.
 """
 
-import argparse
 import inspect
 import json
 import sys
@@ -17,6 +16,7 @@ import msgspec
 import inventory
 from agent import probes
 from agent.probe import Probe
+from inventory.base.generated import write_or_check
 from inventory.protocol.kinds import KindDescription, MeasureInfo
 
 FILE = Path(inventory.__file__).parent / "protocol" / "kinds.json"
@@ -82,19 +82,7 @@ def _inline(node: Any, definitions: dict[str, Any]) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m agent.cli.kinds_file", description="Write inventory/protocol/kinds.json."
-    )
-    parser.add_argument("--check", action="store_true", help="only say whether the file is stale (exit code 1)")
-    args = parser.parse_args(argv)
-    text = render()
-    if args.check:
-        if FILE.exists() and FILE.read_text("utf-8") == text:
-            return 0
-        print(f"{FILE} is stale: run python -m agent.cli.kinds_file", file=sys.stderr)
-        return 1
-    FILE.write_text(text, "utf-8")
-    return 0
+    return write_or_check("agent.cli.kinds_file", FILE, render, argv)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.tls.contexts import CLOCK_FLOOR
-from inventory.protocol.reasons import sentence
 from inventory.base.clock import boottime
+from inventory.protocol.reasons import sentence
 
 # images that are full by nature, and cannot be written to
 _IMAGES: Final = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs", "romfs"})

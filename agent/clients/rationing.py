@@ -20,9 +20,9 @@ from typing import Final
 
 import msgspec
 
-from inventory.protocol.reasons import Why, sentence
 from inventory.base import files
 from inventory.base.clock import boottime
+from inventory.protocol.reasons import Why, sentence
 
 log = logging.getLogger("agent.ration")
 

@@ -5,8 +5,8 @@ import logging
 from typing import Final
 
 from agent.probe import Outcome, Probe, ProbeContext, unknown
-from inventory.protocol.reasons import sentence
 from inventory.base.clock import Clock
+from inventory.protocol.reasons import sentence
 
 log = logging.getLogger("agent.look")
 

@@ -11,14 +11,11 @@ from alerts.incident.entities import NoticeKind
 from alerts.language.catalogue import LANGUAGES
 from alerts.mail import MailContext, RenderedMail, render
 from alerts.mail.signed_urls import LinkSigner
-from inventory.base.problems import Invalid, Problem
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Contact, Inventory
-from inventory.yaml import nodes
-from inventory.yaml.scalars import describe
+from inventory.yaml.whereabouts import CONFIG, inventory_directory
 
-CONFIG: Final = Path("/etc/haidang/collector.yaml")
 SAMPLE_BASE_URL: Final = "https://haidang.example"
 _KEY: Final = b"samples are not signed for anything"  # whoever follows a sample's link is told that it is not good
 _NOBODY: Final = Contact(id="nobody", name=Text("Người nhận mẫu", "Sample reader"), email="reader@haidang.example")
@@ -39,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    inventory = load(_directory(args.dir, args.config))
+    inventory = load(args.dir or inventory_directory(args.config or CONFIG))
     contact = _contact(inventory, args.contact)
     kinds = samples.KINDS if args.kind == "all" else (args.kind,)
     mails = list(_mails(inventory, contact, args.language or contact.language, kinds, int(time.time() * 1000)))
@@ -99,23 +96,3 @@ def _contact(inventory: Inventory, ident: str | None) -> Contact:
         contact_ids = ", ".join(sorted(inventory.contacts)) or "none"
         raise argparse.ArgumentError(None, f"there is no contact {ident}; there are: {contact_ids}")
     return contact
-
-
-def _directory(directory: Path | None, config: Path | None) -> Path:
-    """The inventory's directory: as given, else as the collector's file names it."""
-    if directory is not None:
-        return directory
-    file = config or CONFIG
-    problems: list[Problem] = []
-    node = nodes.read(file, str(file), problems)
-    if problems:
-        raise Invalid(problems)
-    path_node = node.items.get("inventory") if isinstance(node, nodes.MappingNode) else None
-    if not isinstance(path_node, nodes.ScalarNode) or path_node.empty:
-        message = (
-            "does not name the inventory's directory"
-            if path_node is None
-            else f"ought to be a path, found {describe(path_node)}"
-        )
-        raise Invalid([Problem(str(file), 0 if path_node is None else path_node.line, "inventory", message)])
-    return file.parent / path_node.text

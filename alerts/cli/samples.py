@@ -60,7 +60,7 @@ def incidents(inventory: Inventory, now: int) -> dict[str, Incident]:
 
 
 def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> Iterator[Sample]:
-    """All notices of a kind that the inventory could see: of trouble one for each incident, else the first or two."""
+    """All notices of a kind that the inventory could see: of "trouble" one for each incident, else the first or two."""
     by_name = incidents(inventory, now)
     if kind == "digest":
         yield _digest(inventory, by_name, now, to)

@@ -30,7 +30,7 @@ from collector.causes.stretches import (
 )
 from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.states import DOWN, UNKNOWN
 

@@ -44,7 +44,7 @@ class MailWriter:
         self._evaluations = evaluations
 
     async def write(self, notices: Sequence[Notice], state: IncidentState) -> list[OutgoingMail]:
-        """A letter for each notice whose contact the inventory has and that the contact wants."""
+        """A mail for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
         incident_keys = {key for one in notices if one.kind != "digest" for key in one.incidents}
         error_bounds = await incident_bounds(

@@ -29,7 +29,7 @@ from collector.goals.bounds import (
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.ledger.timeline import TimelineSegment, measure, timeline
 from collector.ledger.windows import Window, midnight
 from inventory.base.types import Text, duration_text

@@ -15,7 +15,7 @@ import msgspec
 from collector.ledger.counted import count
 from collector.ledger.figures import history
 from collector.ledger.power import durations_by_source, site_timeline
-from collector.ledger.steps import LedgerTail, Span
+from collector.ledger.state_step import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.errors import StoreError

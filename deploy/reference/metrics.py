@@ -4,7 +4,6 @@ stale.
 Every module that declares families has a section; what the kinds of probe measure comes from kinds.json.
 """
 
-import argparse
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from collector.metrics import measured
 from collector.metrics.fleet import CHECK_LABELS
 from collector.metrics.process import ProcessMetrics
 from inventory.base.families import Family
+from inventory.base.generated import write_or_check
 from inventory.protocol import kinds
 from inventory.protocol.health import LABELS
 
@@ -142,17 +142,7 @@ def _families(value: Any) -> Iterator[Family]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="docs/metrics.md, from the code.")
-    parser.add_argument("--check", action="store_true", help="write nothing, say whether the file is current")
-    text = render()
-    if parser.parse_args(argv).check:
-        current = FILE.exists() and FILE.read_text("utf-8") == text
-        print(
-            "docs/metrics.md is current" if current else "docs/metrics.md is stale: python -m deploy.reference.metrics"
-        )
-        return 0 if current else 1
-    FILE.write_text(text, "utf-8")
-    return 0
+    return write_or_check("deploy.reference.metrics", FILE, render, argv)
 
 
 if __name__ == "__main__":

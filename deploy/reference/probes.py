@@ -1,6 +1,5 @@
 """``python -m deploy.reference.probes [--check]``: docs/probes.md, from what the kinds of probe declare."""
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from alerts.language.catalogue import translations
 from collector.metrics.measured import family_of
+from inventory.base.generated import write_or_check
 from inventory.protocol.kinds import Kind, Kinds, load
 
 FILE: Final = Path(__file__).parents[2] / "docs" / "probes.md"
@@ -99,17 +99,7 @@ def _measures(kind: Kind) -> Iterator[tuple[str, ...]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m deploy.reference.probes", description="Write docs/probes.md.")
-    parser.add_argument("--check", action="store_true", help="only say whether the file is stale (exit code 1)")
-    args = parser.parse_args(argv)
-    text = render()
-    if args.check:
-        if FILE.exists() and FILE.read_text("utf-8") == text:
-            return 0
-        print(f"{FILE} is stale: run python -m deploy.reference.probes", file=sys.stderr)
-        return 1
-    FILE.write_text(text, "utf-8")
-    return 0
+    return write_or_check("deploy.reference.probes", FILE, render, argv)
 
 
 if __name__ == "__main__":

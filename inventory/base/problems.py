@@ -1,6 +1,7 @@
 """Problems in files that people write: file, line, key and a plain sentence, all of them at once."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -47,3 +48,22 @@ class Place(msgspec.Struct, frozen=True, eq=False):
 
 
 NOWHERE = Place("", 0, "", {})
+
+
+def read_text(path: Path, name: str, problems: list[Problem], *, limit: int, save_as: str = "UTF-8") -> str | None:
+    """The text of a file that people write; None, with its problem, when it cannot be had. ``limit``: bytes."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        problems.append(Problem(name, 0, "", f"cannot be read: {error.strerror}"))
+        return None
+    if len(data) > limit:
+        problems.append(Problem(name, 0, "", f"is larger than {limit >> 20} MiB"))
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.append(Problem(name, line, "", f"is not UTF-8 text; save it as {save_as}"))
+        return None

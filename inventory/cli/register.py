@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from inventory.base.problems import Invalid, Problem
+from inventory.base.problems import Invalid, Problem, read_text
 from inventory.model.entities import Agency, Register
 
 ID_COLUMNS = ("agency", "unit", "id")
@@ -26,29 +26,11 @@ def read_csv(path: Path | str, agencies: Mapping[str, Agency] | None = None) -> 
     """
     problems: list[Problem] = []
     file_name = str(path)
-    text = _text(Path(path), file_name, problems)
-    registers = {} if text is None else _rows(text, file_name, agencies, problems)
+    text = read_text(Path(path), file_name, problems, limit=MAX_BYTES, save_as="CSV UTF-8")
+    registers = {} if text is None else _rows(unicodedata.normalize("NFC", text), file_name, agencies, problems)
     if problems:
         raise Invalid(problems)
     return registers
-
-
-def _text(path: Path, file_name: str, problems: list[Problem]) -> str | None:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        problems.append(Problem(file_name, 0, "", f"cannot be read: {error.strerror}"))
-        return None
-    if len(data) > MAX_BYTES:
-        problems.append(Problem(file_name, 0, "", f"is larger than {MAX_BYTES >> 20} MiB"))
-        return None
-    try:
-        return unicodedata.normalize("NFC", data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problems.append(Problem(file_name, line, "", "is not UTF-8 text; save it as CSV UTF-8"))
-        return None
 
 
 def _rows(

@@ -45,7 +45,6 @@ def ack_type(version: int) -> str:
 
 
 PUSH_TYPE = push_type(VERSION)
-ACK_TYPE = ack_type(VERSION)
 
 
 def version_of(media_type: str, of: Callable[[int], str]) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from inventory.base.problems import Problem
+from inventory.base.problems import Problem, read_text
 
 MAX_BYTES = 32 << 20
 MAX_DEPTH = 24
@@ -68,22 +68,8 @@ class _UnreadableFile(Exception):
 
 def read(path: Path, file_name: str, problems: list[Problem]) -> Node | None:
     """The tree of a file, None if it is empty or unusable. ``shown`` is the file's name in problems."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        problems.append(Problem(file_name, 0, "", f"cannot be read: {error.strerror}"))
-        return None
-    if len(data) > MAX_BYTES:
-        problems.append(Problem(file_name, 0, "", f"is larger than {MAX_BYTES >> 20} MiB"))
-        return None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problems.append(Problem(file_name, line, "", "is not UTF-8 text; save it as UTF-8"))
-        return None
-    return parse(text, file_name, problems)
+    text = read_text(path, file_name, problems, limit=MAX_BYTES)
+    return None if text is None else parse(text, file_name, problems)
 
 
 def parse(text: str, file_name: str, problems: list[Problem], loader: type[Any] = _Loader) -> Node | None:

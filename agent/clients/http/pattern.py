@@ -51,12 +51,11 @@ def compiled(source: str) -> Search:
     try:
         search: Search = re2.compile(_in_re2_words(source), options).search
     except UnicodeEncodeError:
-        raise ValueError(sentence("the pattern has half a character")) from None
+        raise ValueError(sentence("the pattern: half a character")) from None
     except re2.error as error:
-        fault = error.args[0]
-        raise ValueError(
-            sentence("the pattern: {fault}", fault=fault.decode() if isinstance(fault, bytes) else fault)
-        ) from None
+        words = error.args[0]
+        words = words.decode() if isinstance(words, bytes) else words
+        raise ValueError(sentence("the pattern: {error}", error=words)) from None
     return search
 
 
@@ -77,13 +76,13 @@ def _in_re2_words(source: str) -> str:
             if escaped in "bBC":
                 raise ValueError(
                     sentence(
-                        "the pattern: {token} is not understood here; for a word's end: {instead}",
-                        token=token[0],
-                        instead=r"(?:$|[^\pL])",
+                        "the pattern: {token} is not understood here; for a word's end: (?:$|[^\\pL])", token=token[0]
                     )
                 )
             if in_class and escaped in "WS":
-                raise ValueError(sentence("the pattern: {token} between [ and ] is not understood here", token=token[0]))
+                raise ValueError(
+                    sentence("the pattern: {token} between [ and ] is not understood here", token=token[0])
+                )
             return (_INSIDE_CLASS if in_class else _OUTSIDE_CLASS).get(escaped, token[0])
         return token[0]
 
@@ -102,7 +101,7 @@ def bounded(source: str) -> Search:
         if width <= MAX_STEPS and _ways(parsed) * (width + 1) <= MAX_STEPS:
             return re.compile(source).search
     except (re.error, RecursionError, OverflowError, FutureWarning, DeprecationWarning) as error:
-        raise ValueError(sentence("the pattern: {fault}", fault=error)) from None
+        raise ValueError(sentence("the pattern: {error}", error=error)) from None
     raise ValueError(
         sentence(
             "the pattern: without the library google-re2, which this machine has not, only short repetitions are "

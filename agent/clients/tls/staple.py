@@ -16,7 +16,8 @@ import msgspec
 
 from agent.clients.net.resolve import address_literal
 from agent.failure import ProbeFailed
-from inventory.protocol.reasons import pack, unpack
+from inventory.protocol.reasons import Phrase, from_wire, to_wire
+from inventory.protocol.states import UP
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -59,10 +60,10 @@ class StapleChecker:
             answer = await _ask_in_a_process(question)
         if not answer:
             return
-        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str])
+        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str | Phrase])
         if reason:
             self._next.pop(key, None)
-            raise ProbeFailed(unpack(reason), state)
+            raise ProbeFailed(from_wire(reason), state)
         self._next[key] = self._monotonic() + ASK_AGAIN
 
     async def close(self) -> None:
@@ -95,12 +96,12 @@ def main() -> None:
     leaf, staple = _ask(question)
     if leaf != question.chain[0]:
         return  # another certificate (or another machine): not the one that was judged
-    state, reason = 0, ""
+    answer: tuple[int, str | Phrase] = UP, ""
     try:
         check_staple(staple, question.chain, question.now)
     except ProbeFailed as failure:
-        state, reason = failure.state, failure.reason
-    sys.stdout.buffer.write(msgspec.msgpack.encode((state, pack(reason))))
+        answer = failure.state, to_wire(failure.reason)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
 
 
 def _ask(question: StapleQuestion) -> tuple[bytes, bytes]:

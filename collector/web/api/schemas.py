@@ -13,7 +13,7 @@ from alerts.language.catalogue import SOURCE
 from alerts.language.reasons import translate
 from collector.goals import evaluate
 from collector.ledger.figures import Figure
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from collector.queries.agents import AgentSummary
 from collector.queries.problem_spans import ProblemSpan

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from agent.config import PingSettings, Settings
-from agent.jobs.book import MOST_BODY, JobStore, directory
-from agent.jobs.side import JobsService
+from agent.jobs.service import JobsService
 from agent.jobs.state import JobRecord
+from agent.jobs.store import MOST_BODY, JobStore, directory
 from deploy.programs import free_port
 from inventory.base.clock import SystemClock
 from inventory.base.types import Secret
@@ -413,7 +413,7 @@ import asyncio, sys
 from pathlib import Path
 
 from agent.config import PingSettings, Settings
-from agent.jobs.side import JobsService
+from agent.jobs.service import JobsService
 from inventory.protocol.plan import decode
 
 async def main(where, port):

@@ -16,7 +16,7 @@ from agent.uplink.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
 from inventory.base.clock import SystemClock
 from inventory.protocol import wire
 from inventory.protocol.plan import Plan
-from inventory.protocol.wire import ACK_TYPE, Ack, Position, Present, Push
+from inventory.protocol.wire import VERSION, Ack, Position, Present, Push, ack_type
 from tests.support.fake_collector import FakeAuthority, FakeCollector, PushHandler
 
 PLAN = Plan(agent="site-1", agency="a", site="s")
@@ -150,9 +150,9 @@ async def resets(request: web.BaseRequest) -> web.StreamResponse | None:
     ("answer", "words"),
     [
         (says(200, HTML), "in the collector's place"),
-        (says(200, HTML, ACK_TYPE), "not an acknowledgement"),
-        (says(200, b"", ACK_TYPE), "not an acknowledgement"),
-        (says(200, bytes(MAX_ANSWER + 1), ACK_TYPE), "an answer of more than"),
+        (says(200, HTML, ack_type(VERSION)), "not an acknowledgement"),
+        (says(200, b"", ack_type(VERSION)), "not an acknowledgement"),
+        (says(200, bytes(MAX_ANSWER + 1), ack_type(VERSION)), "an answer of more than"),
         (says(204), "cannot serve now"),
         (says(302, Location="https://portal.example/"), "in the collector's place"),
         (says(511), "in the collector's place"),
@@ -180,7 +180,7 @@ async def test_only_a_parsed_acknowledgement_acknowledges(rig: Rig, answer: Push
 async def test_a_collector_that_does_not_trust_its_clock_says_nothing_of_ours(rig: Rig) -> None:
     assert await rig.pusher.attempt()
     timeless = wire.encode_ack(Ack(incarnation="i", verdict="none", received_ms=0, sent_ms=0))
-    rig.desk.handlers = [says(200, timeless, ACK_TYPE)]
+    rig.desk.handlers = [says(200, timeless, ack_type(VERSION))]
     assert await rig.pusher.attempt()
     assert abs(rig.pusher.contact.ahead_ms) < 60_000, "a time of 0 is no time"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import AgentSystemClock
 from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink.connection import CollectorResponse, Uplink, tls_context
 from agent.uplink.push import Pusher, parse_ack
+from inventory.base.clock import SystemClock
 from inventory.protocol import plan as plans
 from inventory.protocol import wire
 from inventory.protocol.reasons import Phrase, bounded, pack, sentence
@@ -53,7 +53,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         holds=lambda plan: [70_000],
     )  # fmt: skip
     context = tls_context([authority.pem], identities.path_in(tmp_path))
-    pusher = Pusher("hub", Uplink(desk.url, context), spool, AgentSystemClock(), Duties(), jitter=lambda: 0.0)
+    pusher = Pusher("hub", Uplink(desk.url, context), spool, SystemClock(), Duties(), jitter=lambda: 0.0)
     yield Rig(desk, spool, pusher)
     await pusher.uplink.close()
     await desk.close()

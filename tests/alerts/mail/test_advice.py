@@ -12,9 +12,10 @@ from alerts.mail import advice
 from alerts.mail.advice import BY_KIND
 from alerts.mail.story import CAUSE_SENTENCES
 from alerts.mail.topic import TOPIC_NAMES
-from inventory.model.alerting import CONDITION_TYPES, DEFAULT_CONDITIONS
+from inventory.model.alerting import CONDITION_TYPES
 from inventory.protocol import causes, kinds
 from tests.support import mails
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 KINDS = sorted(json.loads((mails.ROOT / "inventory" / "protocol" / "kinds.json").read_text("utf-8")))
 ALL = {

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from alerts.incident.problem import Subject
 from alerts.notify.conditions import condition_for, condition_of, condition_state, duration_state
-from inventory.model.alerting import DEFAULT_CONDITIONS, MINUTE, Alerting, Condition
+from inventory.model.alerting import MINUTE, Alerting, Condition
 from inventory.model.selectors import Selector
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
+from tests.support.conditions import DEFAULT_CONDITIONS
 from tests.support.incident_world import START, check, province
 
 DOWN_3 = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "down")

@@ -11,9 +11,9 @@ from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proo
 from collector.causes.moments import PastMoment
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause
+from collector.ledger.batch_step import apply_slice
 from collector.ledger.figures import history
-from collector.ledger.steps import Span
-from collector.ledger.take import apply_slice
+from collector.ledger.state_step import Span
 from inventory.model.entities import Check
 from tests.collector.causes.test_truth import evidence, topology
 from tests.support import histories

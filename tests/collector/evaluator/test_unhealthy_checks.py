@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.evaluator.unhealthy_checks import UNHEALTHY, UnhealthyChecks
+from collector.evaluator.problems.unhealthy_checks import UNHEALTHY, UnhealthyChecks
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Present
 from tests.support.ingest_world import IngestWorld, plan_of

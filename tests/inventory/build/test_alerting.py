@@ -16,7 +16,6 @@ from inventory.build.load import load, load_with_problems
 from inventory.cli import main, show_alerting
 from inventory.model.alerting import (
     DAY,
-    DEFAULT_CONDITIONS,
     FINDINGS,
     HOUR,
     MINUTE,
@@ -28,6 +27,7 @@ from inventory.model.alerting import (
     Rotation,
     Route,
     Shift,
+    default_conditions,
 )
 from inventory.model.entities import Hours, Inventory, Selector
 from inventory.model.rosters import MINUTES_OF_A_WEEK, contacts_of, on_duty
@@ -156,7 +156,7 @@ def test_everything_that_can_be_said_of_it_is_read(tmp_path: Path) -> None:
 
 def test_own_conditions_come_first_and_a_defaults_id_changes_what_is_given(tmp_path: Path) -> None:
     conditions = loaded(tmp_path, ALL).alerting.conditions
-    assert [one.id for one in conditions] == ["slow", *(one.id for one in DEFAULT_CONDITIONS)]
+    assert [one.id for one in conditions] == ["slow", *(one.id for one in default_conditions())]
     assert conditions[0] == Condition(
         id="slow",
         on="degraded",
@@ -169,12 +169,12 @@ def test_own_conditions_come_first_and_a_defaults_id_changes_what_is_given(tmp_p
     )
     by_id = {one.id: one for one in conditions}
     assert by_id["down"] == Condition(id="down", on="down", looks=2, out_of=4, for_ms=30_000)
-    default = next(one for one in DEFAULT_CONDITIONS if one.id == "degraded")
+    default = next(one for one in default_conditions() if one.id == "degraded")
     assert by_id["degraded"] == Condition(
         id="degraded", on="degraded", for_ms=default.for_ms, severity="warning", off=True
     )
     assert by_id["finding"].names == ("chain broken",) and by_id["finding"].severity == "info"
-    unchanged = [one for one in DEFAULT_CONDITIONS if one.id not in ("down", "degraded", "finding")]
+    unchanged = [one for one in default_conditions() if one.id not in ("down", "degraded", "finding")]
     assert [by_id[one.id] for one in unchanged] == unchanged
 
 
@@ -200,7 +200,7 @@ def test_every_kind_of_finding_has_its_name() -> None:
     """The names that conditions may give are those that ingest's notes and the agents' records bear."""
     root = ROOT
     kinds: set[str] = set()
-    for file in (*(root / "collector" / "ingest").glob("*.py"), *(root / "agent").rglob("*.py")):
+    for file in (*(root / "collector" / "ingest").rglob("*.py"), *(root / "agent").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) >= 3:
                 if node.func.id == "NewEvent" and isinstance(node.args[2], ast.Constant):
@@ -212,7 +212,7 @@ def test_every_kind_of_finding_has_its_name() -> None:
 
 # --- mistakes ---------------------------------------------------------------------------------------------------
 
-DEFAULT_IDS = ", ".join(one.id for one in DEFAULT_CONDITIONS)
+DEFAULT_IDS = ", ".join(one.id for one in default_conditions())
 ROUTE = "routes:\n  r:\n    to: [desk]\n"
 SHIFT = "rosters:\n  r:\n    shifts:\n"
 
@@ -519,7 +519,7 @@ def test_a_route_for_some_hours_hides_no_other(tmp_path: Path) -> None:
 def test_a_condition_that_is_off_or_for_the_digest_loses_nothing(tmp_path: Path) -> None:
     routes = "routes: {r: {severities: [critical], to: [desk]}}\n"
     quiet = ", ".join(
-        f"{one.id}: {{severity: info}}" for one in DEFAULT_CONDITIONS if one.severity == "warning"
+        f"{one.id}: {{severity: info}}" for one in default_conditions() if one.severity == "warning"
     ).replace("degraded: {severity: info}", "degraded: {off: true}")
     assert said(tmp_path, BASE, routes, f"conditions: {{{quiet}}}\n") == []
     assert len(said(tmp_path, BASE, routes, "conditions: {degraded: {off: true}}\n")) == 1
