@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
+from collector.causes.elements import power
 from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proofs, agent_life
 from collector.causes.moments import PastMoment
 from collector.causes.topology import Topology
@@ -266,13 +267,13 @@ def test_a_badly_placed_silence_proves_nothing_of_other_agents_moments() -> None
     moment = PastMoment(
         CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
     )
-    assert not moment.is_alive("power:b")
+    assert not moment.is_alive(power("b"))
     for name in ("gateway", "hub"):
         at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50)
     moment = PastMoment(
         CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
     )
-    assert moment.is_alive("power:b")
+    assert moment.is_alive(power("b"))
 
 
 # -- spans laid by hand, for what the estate does not have
