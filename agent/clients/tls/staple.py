@@ -16,8 +16,7 @@ import msgspec
 
 from agent.clients.net.resolve import address_literal
 from agent.failure import ProbeFailed
-from inventory.protocol.reasons import Phrase, from_wire, to_wire
-from inventory.protocol.states import UP
+from inventory.protocol.reasons import pack, unpack
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -60,10 +59,10 @@ class StapleChecker:
             answer = await _ask_in_a_process(question)
         if not answer:
             return
-        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str | Phrase])
+        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str])
         if reason:
             self._next.pop(key, None)
-            raise ProbeFailed(from_wire(reason), state)
+            raise ProbeFailed(unpack(reason), state)
         self._next[key] = self._monotonic() + ASK_AGAIN
 
     async def close(self) -> None:
@@ -96,12 +95,12 @@ def main() -> None:
     leaf, staple = _ask(question)
     if leaf != question.chain[0]:
         return  # another certificate (or another machine): not the one that was judged
-    answer: tuple[int, str | Phrase] = UP, ""
+    state, reason = 0, ""
     try:
         check_staple(staple, question.chain, question.now)
     except ProbeFailed as failure:
-        answer = failure.state, to_wire(failure.reason)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
+        state, reason = failure.state, failure.reason
+    sys.stdout.buffer.write(msgspec.msgpack.encode((state, pack(reason))))
 
 
 def _ask(question: StapleQuestion) -> tuple[bytes, bytes]:
