@@ -16,8 +16,12 @@ import msgspec
 
 from agent.clients.net.resolve import address_literal
 from agent.failure import ProbeFailed
+<<<<<<< HEAD
 from inventory.protocol.reasons import Phrase, from_wire, to_wire
 from inventory.protocol.states import UP
+=======
+from inventory.protocol.reasons import pack, unpack
+>>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -60,10 +64,14 @@ class StapleChecker:
             answer = await _ask_in_a_process(question)
         if not answer:
             return
-        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str | Phrase])
+        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str])
         if reason:
             self._next.pop(key, None)
+<<<<<<< HEAD
             raise ProbeFailed(from_wire(reason), state)
+=======
+            raise ProbeFailed(unpack(reason), state)
+>>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
         self._next[key] = self._monotonic() + ASK_AGAIN
 
     async def close(self) -> None:
@@ -96,12 +104,17 @@ def main() -> None:
     leaf, staple = _ask(question)
     if leaf != question.chain[0]:
         return  # another certificate (or another machine): not the one that was judged
-    answer: tuple[int, str | Phrase] = UP, ""
+    state, reason = 0, ""
     try:
         check_staple(staple, question.chain, question.now)
     except ProbeFailed as failure:
+<<<<<<< HEAD
         answer = failure.state, to_wire(failure.reason)
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
+=======
+        state, reason = failure.state, failure.reason
+    sys.stdout.buffer.write(msgspec.msgpack.encode((state, pack(reason))))
+>>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
 
 
 def _ask(question: StapleQuestion) -> tuple[bytes, bytes]:
