@@ -53,16 +53,10 @@ def compiled(source: str) -> Search:
     except UnicodeEncodeError:
         raise ValueError(sentence("the pattern: half a character")) from None
     except re2.error as error:
-<<<<<<< HEAD
-        words = error.args[0]
-        words = words.decode() if isinstance(words, bytes) else words
-        raise ValueError(sentence("the pattern: {error}", error=words)) from None
-=======
         fault = error.args[0]
         raise ValueError(
             sentence("the pattern: {fault}", fault=fault.decode() if isinstance(fault, bytes) else fault)
         ) from None
->>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
     return search
 
 
@@ -83,13 +77,9 @@ def _in_re2_words(source: str) -> str:
             if escaped in "bBC":
                 raise ValueError(
                     sentence(
-<<<<<<< HEAD
-                        "the pattern: {token} is not understood here; for a word's end: (?:$|[^\\pL])", token=token[0]
-=======
                         "the pattern: {token} is not understood here; for a word's end: {instead}",
                         token=token[0],
                         instead=r"(?:$|[^\pL])",
->>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
                     )
                 )
             if in_class and escaped in "WS":
@@ -114,11 +104,7 @@ def bounded(source: str) -> Search:
         if width <= MAX_STEPS and _ways(parsed) * (width + 1) <= MAX_STEPS:
             return re.compile(source).search
     except (re.error, RecursionError, OverflowError, FutureWarning, DeprecationWarning) as error:
-<<<<<<< HEAD
-        raise ValueError(sentence("the pattern: {error}", error=error)) from None
-=======
         raise ValueError(sentence("the pattern: {fault}", fault=error)) from None
->>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
     raise ValueError(
         sentence(
             "the pattern: without the library google-re2, which this machine has not, only short repetitions are "

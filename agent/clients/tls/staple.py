@@ -16,12 +16,7 @@ import msgspec
 
 from agent.clients.net.resolve import address_literal
 from agent.failure import ProbeFailed
-<<<<<<< HEAD
-from inventory.protocol.reasons import Phrase, from_wire, to_wire
-from inventory.protocol.states import UP
-=======
 from inventory.protocol.reasons import pack, unpack
->>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -67,11 +62,7 @@ class StapleChecker:
         state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str])
         if reason:
             self._next.pop(key, None)
-<<<<<<< HEAD
-            raise ProbeFailed(from_wire(reason), state)
-=======
             raise ProbeFailed(unpack(reason), state)
->>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
         self._next[key] = self._monotonic() + ASK_AGAIN
 
     async def close(self) -> None:
@@ -108,13 +99,8 @@ def main() -> None:
     try:
         check_staple(staple, question.chain, question.now)
     except ProbeFailed as failure:
-<<<<<<< HEAD
-        answer = failure.state, to_wire(failure.reason)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
-=======
         state, reason = failure.state, failure.reason
     sys.stdout.buffer.write(msgspec.msgpack.encode((state, pack(reason))))
->>>>>>> d6ff98596dd056d7d32733f5a2c2697046a300b0
 
 
 def _ask(question: StapleQuestion) -> tuple[bytes, bytes]:
