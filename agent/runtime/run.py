@@ -14,7 +14,7 @@ from typing import Final
 
 from agent import probes
 from agent.config import Settings
-from agent.jobs.side import JobsService
+from agent.jobs.service import JobsService
 from agent.runtime.service import AgentService
 from agent.runtime.state import RunningAgent, collectors_of
 from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
