@@ -8,7 +8,8 @@ from msgspec import Meta
 from agent.clients.net.resolve import Resolver
 from agent.clients.net.stream import connect
 from agent.failure import ProbeFailed
-from agent.probe import Measure, Outcome, Probe, ProbeContext, up
+from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.states import UP
 
 
 class Tide(Probe, frozen=True, kw_only=True):
@@ -36,8 +37,9 @@ class Tide(Probe, frozen=True, kw_only=True):
             stream, latency = await connect(addresses, self.port, context.limits, context.timeout)
             try:
                 async with asyncio.timeout(context.timeout):
-                    return up(latency, level=float(await stream.receive()), connect_seconds=latency)
+                    level = float(await stream.receive())
             finally:
                 stream.close()
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
+        return Outcome(UP, "", latency, {"level": level, "connect_seconds": latency})
