@@ -61,19 +61,14 @@ class Measure(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one look saw.
+    """What one look saw."""
 
-    ``state``: states.UP, DEGRADED, DOWN, or UNKNOWN (the look itself could not be made: no evidence).
-    ``reason``: one plain sentence, empty when up. ``latency``: seconds, as close to the wire as can be.
-    ``measures``: by declared name, in their units; what was not seen is left out, never 0.
-    ``skipped``: no look was made, for none was due (a rationed kind); the last result speaks on for its hold, so the
-    scheduler has nothing to record. Where somebody asked all the same (``once``), state and reason say why.
-    """
-
-    state: int
-    reason: Why = ""
-    latency: float | None = None
-    measures: Mapping[str, float] = {}
+    state: int  # states.UP, DEGRADED, DOWN, or UNKNOWN (the look itself could not be made: no evidence)
+    reason: Why = ""  # one plain sentence, empty when up
+    latency: float | None = None  # seconds, as close to the wire as can be
+    measures: Mapping[str, float] = {}  # by declared name, in their units; what was not seen is left out, never 0
+    # No look was made, for none was due (a rationed kind); the last result speaks on for its hold, so the scheduler has
+    # nothing to record. Where somebody asked all the same (``once``), state and reason say why.
     skipped: bool = False
 
 
@@ -115,16 +110,13 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Hub(msgspec.Struct, frozen=True):
-    """The collector that is the plan's authority, for kinds that measure the way to it.
+    """The collector that is the plan's authority, for kinds that measure the way to it."""
 
-    ``url``: its ``https://HOST:PORT``. ``context`` makes what proves both ends: the collector's own CA alone is
-    trusted, the agent's certificate is shown; raises OSError (ssl.SSLError is one). ``server_name``: what the
-    collector's certificate says, whatever the host.
-    """
-
-    url: str
+    url: str  # https://HOST:PORT
+    # Makes what proves both ends: the collector's own CA alone is trusted, the agent's certificate is shown. Raises
+    # OSError (ssl.SSLError is one).
     tls_context: Callable[[], ssl.SSLContext]
-    server_name: str
+    server_name: str  # what the collector's certificate says, whatever the host
 
 
 class ProbeContext:

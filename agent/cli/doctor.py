@@ -28,7 +28,7 @@ from inventory.protocol import kinds
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
-    from agent.jobs.book import JobStore
+    from agent.jobs.store import JobStore
 
 MIN_FREE: Final = 64 << 20  # bytes; below it a spool that has to grow will soon fold
 CLOCK_OFF: Final = 60  # seconds
@@ -191,7 +191,7 @@ def plan_notes(stored: StoredPlan | None, status: Status | None) -> Iterator[Dia
 
 def ping_notes(settings: Settings, stored: StoredPlan | None, running: bool, clock: Clock) -> Iterator[Diagnosis]:
     """Whether jobs of the plan are heard, and jobs that ping although the plan does not have them."""
-    from agent.jobs.book import JobStore, directory, gap_until
+    from agent.jobs.store import JobStore, directory, gap_until
 
     store = JobStore(directory(settings.state_dir), clock)
     try:

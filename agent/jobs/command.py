@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from agent.config import Settings
-from agent.jobs.book import BODIES, JobStore
-from agent.jobs.book import directory as jobs_directory
 from agent.jobs.delivery import Denied, Undelivered, curl_line, openers_of, ping, send
-from agent.jobs.drillbook import DrillResult, DrillStore
-from agent.jobs.drillbook import directory as drills_directory
+from agent.jobs.drills.store import DrillResult, DrillStore
+from agent.jobs.drills.store import directory as drills_directory
 from agent.jobs.stamp import stamp
 from agent.jobs.state import PAUSE, RESUME
+from agent.jobs.store import BODIES, JobStore
+from agent.jobs.store import directory as jobs_directory
 from inventory.base.clock import SystemClock
 from inventory.grammars.job_names import why_not_a_job_name
 
@@ -107,7 +107,7 @@ def _run_drill(name: str, settings: Settings, store: DrillStore, *, scheduled: b
     if sys.platform == "win32":
         print("Drills are not run on Windows: restore by hand, and record it.", file=sys.stderr)
         return 2
-    from agent.jobs.drill import DrillNotStarted, DrillStopped, run
+    from agent.jobs.drills.run import DrillNotStarted, DrillStopped, run
 
     try:
         result = run(name, settings.drills[name], store, SystemClock())

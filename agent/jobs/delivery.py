@@ -17,9 +17,9 @@ from typing import Final
 
 import msgspec
 
-from agent.jobs.book import MOST_BODY, JobStore
 from agent.jobs.stamp import SLACK_MS, Stamp, seconds_between, to_wall_time
 from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, PingEvent
+from agent.jobs.store import MOST_BODY, JobStore
 from inventory.base import files
 from inventory.grammars.job_names import is_name
 

@@ -18,9 +18,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from agent.jobs.book import MOST_BODY, JobStore
 from agent.jobs.stamp import SLACK_MS, Stamp, to_wall_time
 from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, PingEvent
+from agent.jobs.store import MOST_BODY, JobStore
 
 log = logging.getLogger("agent.jobs")
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from agent.config import Settings
-from agent.jobs.book import MOST_BODY
 from agent.jobs.delivery import Denied, Undelivered, WaitingPing, openers_of, ping, send, send_stored_pings, store_ping
 from agent.jobs.stamp import stamp
 from agent.jobs.state import FAIL, START, SUCCESS
+from agent.jobs.store import MOST_BODY
 from agent.jobs.tail import OutputTail
 from inventory.base.clock import Clock, SystemClock
 

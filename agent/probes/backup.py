@@ -17,9 +17,9 @@ from agent.backup.facts import (
     ReadProgress,
     ReadVerdict,
 )
-from agent.backup.hands import BackupWorkerPool
-from agent.backup.judge import BackupPolicy, evaluate_backup, flaw
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
+from agent.backup.verdict import BackupPolicy, evaluate_backup, flaw
+from agent.backup.worker_pool import BackupWorkerPool
 from agent.failure import ProbeFailed
 from agent.first_steps import FREE_SPACE, KEEP_OLD, REPORTS
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown

@@ -6,8 +6,8 @@ from msgspec import Meta
 
 from agent.backup.series import SERIES
 from agent.jobs import DRILL
-from agent.jobs.book import ClockClient
-from agent.jobs.drillbook import DrillStore, drill_outcome
+from agent.jobs.drills.store import DrillStore, drill_outcome
+from agent.jobs.store import ClockClient
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import seconds_of, zone_of

@@ -328,7 +328,7 @@ class _Fetch:
         return ""
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
-        """Where a redirect leads. Raises Trouble when it must not be followed."""
+        """Where a redirect leads. Raises ProbeFailed when it must not be followed."""
         if hops > self.probe.max_redirects:
             raise ProbeFailed(
                 sentence("redirected more than {max_redirects} times", max_redirects=self.probe.max_redirects)

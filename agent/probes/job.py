@@ -7,8 +7,8 @@ from msgspec import Meta
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.first_steps import FREE_SPACE, REPORTS
 from agent.jobs import JOB
-from agent.jobs.book import ClockClient, JobStore
-from agent.jobs.judge import JobRule, job_outcome
+from agent.jobs.store import ClockClient, JobStore
+from agent.jobs.verdict import JobRule, job_outcome
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import Schedule, ensure_possible, schedule_of, seconds_of

@@ -217,7 +217,7 @@ class _Sweep:
         self.seconds = 0.0
 
     async def run(self) -> None:
-        """Raises Trouble (no evidence) when the network cannot be swept whole."""
+        """Raises ProbeFailed (no evidence) when the network cannot be swept whole."""
         self._check_time()
         random.shuffle(self._addresses)  # every part of the network gets the same treatment
         waiting: set[asyncio.Task[None]] = set()

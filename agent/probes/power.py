@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from agent.clients.ups.asking import UpsProbe
 from agent.clients.ups.model import power_source
+from agent.clients.ups.reader import UpsProbe
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, ProbeContext
 from inventory.protocol.mail_words import MailWords

@@ -149,7 +149,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
         return access_from_credential(self.credential, self.version, context.credential(self.credential))
 
     async def _read_device(self, session: SnmpSession, state: "_CheckState", now: Callable[[], float]) -> "_Findings":
-        """The device's own time first, then each part that is wanted. Raises Trouble when it does not answer at all."""
+        """The device's time first, then each part that is wanted. Raises ProbeFailed if it does not answer at all."""
         findings = _Findings()
         cells = await session.get([*OIDS, *([self.oid] if self.oid else [])])
         uptime = state.uptimes.update(cells, now())

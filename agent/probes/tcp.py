@@ -88,7 +88,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
         return Outcome(UP, "", measures["connect_seconds"], measures)
 
     async def _talk(self, stream: TcpStream, measures: dict[str, float]) -> None:
-        """Say what is to be said and hear what is expected. Raises Trouble when something else comes."""
+        """Say what is to be said and hear what is expected. Raises ProbeFailed when something else comes."""
         started = time.monotonic()
         if self.send:
             await stream.send(self.send.encode())

@@ -216,7 +216,7 @@ class _Run:
         self._add_measures("upload", transfer.size, transfer.seconds, transfer.rate)
 
     def _url(self, configured: str, path: str) -> Url:
-        """Where to; ``path`` at the hub. Raises Trouble when the plan's address of it is none."""
+        """Where to; ``path`` at the hub. Raises ProbeFailed when the plan's address of it is none."""
         if self.hub is None:
             return parse_url(configured)
         try:
@@ -274,7 +274,7 @@ class _Run:
             self.run_recorded = True
 
     def _time_share(self, directions_left: int) -> float:
-        """How long the next way may take so that each of those left gets its share. Raises Trouble for too little."""
+        """How long the next way may take so that each of those left gets its share. ProbeFailed if too little."""
         seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / directions_left)
         if seconds < _MIN_SECONDS:
             raise ProbeFailed(

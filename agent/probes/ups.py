@@ -1,8 +1,8 @@
 """The kind ``ups``: is the power behind a UPS safe, by NUT, apcupsd or SNMP, in one model."""
 
-from agent.clients.ups.asking import UpsProbe
 from agent.clients.ups.health import BatteryHealth
 from agent.clients.ups.model import ups_state
+from agent.clients.ups.reader import UpsProbe
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, ProbeContext
 from inventory.protocol.mail_words import MailWords

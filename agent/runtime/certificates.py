@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from agent.runtime.state import AgentState
+from agent.runtime.state import RunningAgent
 from agent.uplink import identity as identities
 from inventory.base.clock import Clock
 
@@ -18,7 +18,7 @@ EVERY: Final = 3_600_000  # ms between attempts
 class CertificateRenewer:
     """``on_renewed`` is called once the new certificate is the agent's."""
 
-    def __init__(self, state: AgentState, clock: Clock, on_renewed: Callable[[], None]) -> None:
+    def __init__(self, state: RunningAgent, clock: Clock, on_renewed: Callable[[], None]) -> None:
         self._state = state
         self._clock = clock
         self._on_renewed = on_renewed

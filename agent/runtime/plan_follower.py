@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from agent.runtime.pushers import Pushers
-from agent.runtime.state import AgentState
+from agent.runtime.state import RunningAgent
 from agent.uplink import plans
 from agent.uplink.connection import Unreachable, Uplink
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
@@ -22,7 +22,7 @@ class PlanFollower:
     """``apply`` is given each new plan once it is on the disk."""
 
     def __init__(
-        self, state: AgentState, store: PlanStore, pushers: Pushers, apply: Callable[[StoredPlan], None]
+        self, state: RunningAgent, store: PlanStore, pushers: Pushers, apply: Callable[[StoredPlan], None]
     ) -> None:
         self._state = state
         self._store = store

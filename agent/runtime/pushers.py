@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from agent.runtime.state import AgentState
+from agent.runtime.state import RunningAgent
 from agent.runtime.tasks import ServiceTasks
 from agent.spool import Spool
 from agent.uplink.connection import Uplink
@@ -15,7 +15,7 @@ class Pushers:
     """Started and stopped as plans come; each is a task of the service."""
 
     def __init__(
-        self, state: AgentState, spool: Spool, clock: Clock, context: PushContext, tasks: ServiceTasks
+        self, state: RunningAgent, spool: Spool, clock: Clock, context: PushContext, tasks: ServiceTasks
     ) -> None:
         self._state = state
         self._spool = spool

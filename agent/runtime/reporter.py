@@ -8,7 +8,7 @@ from typing import Final
 from agent.runtime import status
 from agent.runtime.pushers import Pushers
 from agent.runtime.scheduler import Scheduler
-from agent.runtime.state import AgentState
+from agent.runtime.state import RunningAgent
 from agent.spool import Spool
 from inventory.base.clock import Clock
 from inventory.base.version import VERSION
@@ -23,7 +23,7 @@ class AgentReporter:
 
     def __init__(
         self,
-        state: AgentState,
+        state: RunningAgent,
         clock: Clock,
         spool: Spool,
         scheduler: Scheduler,

@@ -14,9 +14,9 @@ from typing import Final
 
 from agent import probes
 from agent.config import Settings
-from agent.jobs.side import JobsService
+from agent.jobs.service import JobsService
 from agent.runtime.service import AgentService
-from agent.runtime.state import AgentState, collectors_of
+from agent.runtime.state import RunningAgent, collectors_of
 from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
 from agent.uplink import identity as identities
 from agent.uplink import plans
@@ -125,7 +125,7 @@ async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Even
         stored = await first_plan(settings, identity, notifier, stop)
         if stored is not None and not stop.is_set():
             spool = await open_spool_when_free(settings, identity, stored, clock)
-            state = AgentState(settings.state_dir, identity, stored)
+            state = RunningAgent(settings.state_dir, identity, stored)
             jobs = JobsService(settings, clock)
             service = AgentService(settings, state, spool, clock, notifier, build=probes.build, jobs=jobs)
             await service.run(stop)

@@ -17,7 +17,7 @@ from agent.runtime.plan_follower import PlanFollower
 from agent.runtime.pushers import Pushers
 from agent.runtime.reporter import AgentReporter
 from agent.runtime.scheduler import Build, Scheduler
-from agent.runtime.state import AgentState
+from agent.runtime.state import RunningAgent
 from agent.runtime.step_watch import StepWatch
 from agent.runtime.tasks import ServiceTasks
 from agent.spool import CheckResult, Spool
@@ -49,7 +49,7 @@ class AgentService:
     def __init__(
         self,
         settings: Settings,
-        state: AgentState,
+        state: RunningAgent,
         spool: Spool,
         clock: Clock,
         notifier: Notifier,

@@ -14,7 +14,7 @@ from inventory.protocol.plan import CollectorAddress, Plan
 DEFAULT_COLLECTOR: Final = "collector"  # the one enrolled with, where the plan names none
 
 
-class AgentState:
+class RunningAgent:
     """Looked up by every part of the service; changed by who renews the certificate and by who takes up a plan."""
 
     def __init__(self, state_dir: Path, identity: Identity, stored: StoredPlan) -> None:

@@ -19,20 +19,20 @@ FILE: Final = "status.json"
 
 
 class UnhealthyCheck(msgspec.Struct, frozen=True):
-    """A check that is not up, since boot-time ms ``since``."""
+    """A check that is not up."""
 
     check: str
     state: str
-    since: int
+    since: int  # boot-time ms
     reason: str
 
 
 class CollectorStatus(msgspec.Struct, frozen=True):
-    """How it stands with one collector. ``backlog``: frames that it does not have yet."""
+    """How it stands with one collector."""
 
     name: str
     contact: CollectorContact
-    backlog: int
+    backlog: int  # frames that it does not have yet
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

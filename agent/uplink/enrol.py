@@ -46,7 +46,7 @@ class EnrolFailed(Exception):
     """Why this machine could not be enrolled or renewed, and what to do; for people."""
 
 
-class EnrolmentCode(msgspec.Struct, frozen=True):
+class EnrolmentToken(msgspec.Struct, frozen=True):
     secret: str
     fingerprint: str
 
@@ -59,14 +59,14 @@ class _Issued(msgspec.Struct):
     ca: str
 
 
-def parse_code(text: str) -> EnrolmentCode:
+def parse_code(text: str) -> EnrolmentToken:
     """Raises EnrolFailed."""
     match = _CODE.fullmatch(text.strip().lower())
     if match is None:
         raise EnrolFailed(
             "This is not an enrolment code. It looks like hd1-(16 characters)-(32 characters); copy it whole."
         )
-    return EnrolmentCode(match[1], match[2])
+    return EnrolmentToken(match[1], match[2])
 
 
 def check_url(url: str) -> str:
@@ -83,7 +83,7 @@ def check_url(url: str) -> str:
     return f"https://{host}"
 
 
-async def enrol(state_dir: Path, url: str, code: EnrolmentCode, *, force: bool = False) -> Identity:
+async def enrol(state_dir: Path, url: str, code: EnrolmentToken, *, force: bool = False) -> Identity:
     """Make this machine an agent and store its identity. Raises EnrolFailed; then nothing has changed."""
     _check_writable(state_dir)
     authority = await _authority(url, code)
@@ -120,7 +120,7 @@ async def renew(state_dir: Path) -> Identity:
     return identity
 
 
-async def _authority(url: str, code: EnrolmentCode) -> str:
+async def _authority(url: str, code: EnrolmentToken) -> str:
     """The collector's CA certificate, if it is the one that the code speaks of."""
     uplink = Uplink(url, unverified_context())
     try:

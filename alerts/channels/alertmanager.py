@@ -3,7 +3,7 @@
 An alert is its labels: as long as they stay the same, posting it again renews it. When an incident's labels change (its
 cause became better known), the alert with the old ones is ended. Every alert says when it ends unless it is renewed, so
 that one that nobody renews, because the collector died, does not stay for ever. Excluded incidents and those of
-severity info, which tell nobody, are not posted.
+severity info, of which nobody is notified, are not posted.
 """
 
 import asyncio
@@ -202,7 +202,7 @@ def client_for(settings: Settings) -> HttpClient:
 
 
 def resolved_alert(now: int) -> bytes:
-    """An alert that is over already, so that it tells nobody: for asking whether alerts are taken at all."""
+    """An alert that is over already, so that it notifies nobody: for asking whether alerts are taken at all."""
     label_pairs = (("alertname", "HaidangTest"), ("severity", "info"))
     return msgspec.json.encode([Alert(label_pairs, {"summary": "haidang-alerts test"}, now - 1000, now).json()])
 

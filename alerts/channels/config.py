@@ -23,7 +23,7 @@ DEFAULT_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail server that takes mail for others. ``tls``: starttls (port 587 unless told), tls from the first byte (465)
+    """A mail server that takes mail for others. ``tls``: starttls (port 587 by default), tls from the first byte (465)
     or none (25). ``ca``: PEM file with the authorities, or the very certificate, to trust instead of the machine's.
     ``verify``: false takes any certificate, and then no password is given to it. ``timeout``: for the way up to the
     login, and again for each mail. ``helo``: the name to greet with."""
@@ -82,8 +82,8 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadmanSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An address outside of the house that is asked for every ``every`` while all is well, and that tells somebody when
-    it is not (healthchecks.io and its like)."""
+    """An address outside of the house that is asked for every ``every`` while all is well, and that alarms somebody
+    when it is not (healthchecks.io and its like)."""
 
     url: Secret
     every: Duration = MINUTE
@@ -120,13 +120,13 @@ class AlertmanagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. Without relays no mail goes out, and the webhook is told what is critical.
+    """All of it. Without relays no mail goes out, and the webhook gets what is critical.
 
     ``from``: the address that mails come from. ``domain``: the right side of Message-IDs and the name to greet relays
-    with (that of ``from`` unless told). ``bounce``: the envelope's sender; unless told it is empty, so that nothing
+    with (that of ``from`` unless given). ``bounce``: the envelope's sender; unless given it is empty, so that nothing
     answers. ``url``: base address of the operators' pages, for links in mails. ``instead_of_mail``: incidents go to the
     Alertmanagers alone. ``standby_of``: the primary collector's ``/-/ready``; while that answers, this one is mute.
-    ``give_up_after``: how long a mail is tried; ``keep_days``: days of the journal of what was sent.
+    ``give_up_after``: how long a mail is tried; ``keep_days``: days of the notification log.
     """
 
     from_: Annotated[str, Meta(max_length=318)] = msgspec.field(default="", name="from")
@@ -173,7 +173,7 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sends_mail(self) -> bool:
-        """Whether incidents are told in letters: mailed, or posted to the webhook where no relay takes them."""
+        """Whether incidents go out as mails: mailed, or posted to the webhook where no relay takes them."""
         return bool(self.relays or self.webhook) and not self.instead_of_mail
 
     def page_url(self, path: str) -> str:

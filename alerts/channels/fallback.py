@@ -15,11 +15,11 @@ from alerts.channels.webhook import WebhookSender
 
 log = logging.getLogger("alerts.sender")
 
-WEBHOOK_BACKOFF: Final = (15.0, 600.0)  # seconds: back-off of a webhook that is in trouble
+WEBHOOK_BACKOFF: Final = (15.0, 600.0)  # seconds: back-off of a webhook that fails
 
 
 class FallbackChannel:
-    """For letters that wait: critical ones, and the recovery of what went out this way. Each is posted once."""
+    """For mails that wait: critical ones, and the recovery of what went out this way. Each is posted once."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class FallbackChannel:
         return True
 
     def _mail_failing(self, mail: OutgoingMail) -> bool:
-        """Whether mail has failed for long enough: for this letter, or for all of them."""
+        """Whether mail has failed for long enough: for this mail, or for all of them."""
         now, failing = self._now(), [relay.failing_since for relay in self._stats.relays]
         if now - mail.made >= self._after:
             return True
@@ -92,7 +92,7 @@ async def append_to_log(
     now: int,
     monotonic_now: float,
 ) -> None:
-    """Into the journal. One that cannot be written stops no mail: the outbox is told all the same."""
+    """Into the notification log. One that cannot be written stops no mail: the outbox learns of it all the same."""
     try:
         await asyncio.to_thread(notification_log.add, new_entry)
     except OSError as error:

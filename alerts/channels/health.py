@@ -10,7 +10,7 @@ import msgspec
 from alerts.incident.message import TranslatableMessage, message
 from inventory.model.alerting import DAY, MINUTE
 
-LATE_AFTER: Final = 10 * MINUTE  # a way that has failed for as long is a trouble
+LATE_AFTER: Final = 10 * MINUTE  # a channel that has failed for as long is a problem
 MAX_UNDELIVERABLE: Final = 20
 
 
@@ -79,7 +79,7 @@ class ChannelHealth:
 
 
 class UndeliverableMail(msgspec.Struct, frozen=True):
-    """A letter that will not be delivered."""
+    """A mail that will not be delivered."""
 
     at: int
     ident: str
@@ -88,16 +88,16 @@ class UndeliverableMail(msgspec.Struct, frozen=True):
 
 
 class DeliveryStats:
-    """Figures since the start, and the waiting letters as they were last seen."""
+    """Figures since the start, and the waiting mails as they were last seen."""
 
     def __init__(self) -> None:
         self.sent = 0
         self.failed = 0
         self.retried = 0
-        self.duplicates_avoided = 0  # letters that the journal knew as sent
+        self.duplicates_avoided = 0  # mails that the notification log knew as sent
         self.waiting = 0
         self.oldest_waiting: int | None = None  # when the oldest of them was made (ms)
-        self.last_delay_reason = ""  # why the last letter was put off
+        self.last_delay_reason = ""  # why the last mail was put off
         self.undeliverable: deque[UndeliverableMail] = deque(maxlen=MAX_UNDELIVERABLE)
         self.relays: list[ChannelHealth] = []
         self.webhook: ChannelHealth | None = None
@@ -107,7 +107,7 @@ class DeliveryStats:
         self.outbox = ChannelHealth("outbox")
 
     def oldest_seconds(self, now: int) -> float:
-        """How long the oldest waiting letter has waited; 0 when none waits."""
+        """How long the oldest waiting mail has waited; 0 when none waits."""
         return max(0, now - self.oldest_waiting) / 1000 if self.oldest_waiting is not None else 0.0
 
     def problems(self, now: int) -> list[tuple[str, TranslatableMessage]]:

@@ -1,8 +1,8 @@
-"""Send the outbox: mails to the relays in turn, to the webhook while mail does not get through.
+"""Send the outbox: mails to one relay after the other, to the webhook while mail does not get through.
 
-A letter is sent when a relay has answered 250 to its text, and then journalled before the outbox hears of it: a kill at
-any moment lets at most the one letter under way go out twice, and no letter is lost. What a relay cannot do for anybody
-(no connection, no TLS, no login, no sender) is held against the relay; what it cannot do for one letter, against that.
+A mail is sent when a relay has answered 250 to its text, and then logged before the outbox hears of it: a kill at
+any moment lets at most the one mail under way go out twice, and no mail is lost. What a relay cannot do for anybody
+(no connection, no TLS, no login, no sender) is held against the relay; what it cannot do for one mail, against that.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from inventory.base.types import duration_text
 
 log = logging.getLogger("alerts.sender")
 
-PAGE_SIZE: Final = 20  # letters taken from the outbox at a time
+PAGE_SIZE: Final = 20  # mails taken from the outbox at a time
 POLL_INTERVAL_S: Final = 5.0  # seconds between two looks at the outbox when nobody says that there is something
-MAIL_BACKOFF: Final = (60.0, 3_600.0)  # seconds: back-off of a letter that the relays put off
-RELAY_BACKOFF: Final = (10.0, 300.0)  # of a relay that is in trouble
-MAX_BROKEN_CONNECTIONS: Final = 2  # letters in a row that broke a connection make it the relay's trouble
-STOP_GRACE_S: Final = 5.0  # seconds that a stop waits for the letter under way
-MAX_DATA_TIMEOUT_S: Final = 600.0  # seconds, RFC 5321 (4.5.3.2.6): to wait at most for the answer to a letter's text
+MAIL_BACKOFF: Final = (60.0, 3_600.0)  # seconds: back-off of a mail that the relays put off
+RELAY_BACKOFF: Final = (10.0, 300.0)  # of a relay that fails
+MAX_BROKEN_CONNECTIONS: Final = 2  # mails in a row that broke a connection make it the relay's problem
+STOP_GRACE_S: Final = 5.0  # seconds that a stop waits for the mail under way
+MAX_DATA_TIMEOUT_S: Final = 600.0  # seconds, RFC 5321 (4.5.3.2.6): to wait at most for the answer to a mail's text
 
 
 class MailSender:
@@ -61,7 +61,7 @@ class MailSender:
         self._wake_event = asyncio.Event()
         self._delay_counts: dict[str, int] = {}  # by ident: how often for its own sake
         self._uncertain_counts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
-        self._broken_connections = [0] * len(self.connections)  # letters in a row that broke the connection
+        self._broken_connections = [0] * len(self.connections)  # mails in a row that broke the connection
         self._fallback: FallbackChannel | None = None
         if settings.webhook is not None:
             self._fallback = FallbackChannel(settings, outbox, self.stats, notification_log, self._now, monotonic, rng)
@@ -71,7 +71,7 @@ class MailSender:
         self._wake_event.set()
 
     async def run(self) -> None:
-        """Until cancelled; then the letter under way has a few seconds to end well."""
+        """Until cancelled; then the mail under way has a few seconds to end well."""
         try:
             while True:
                 self._wake_event.clear()
@@ -122,7 +122,7 @@ class MailSender:
         return remaining if remaining > 0 else POLL_INTERVAL_S
 
     async def _process(self, mail: OutgoingMail) -> bool:
-        """True when the letter is not due any more."""
+        """True when the mail is not due any more."""
         now = self._now()
         if await asyncio.to_thread(self.notification_log.contains, mail.ident, mail.made):
             await self._mark_sent(mail, "the journal")
@@ -146,7 +146,7 @@ class MailSender:
             raise
 
     async def _send_by_relays(self, mail: OutgoingMail) -> bool:
-        """To the relays in turn. True: taken, refused for good, or put off."""
+        """To one relay after the other. True: taken, refused for good, or put off."""
         names: list[str] = []
         refusals: list[SmtpRefusal] = []
         for index, (connection, health) in enumerate(zip(self.connections, self.relay_health, strict=True)):
@@ -169,7 +169,7 @@ class MailSender:
         return await self._delayed_or_failed(mail, names, refusals)
 
     async def _send(self, connection: SmtpConnection, mail: OutgoingMail) -> None:
-        """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
+        """Raises Refusal: also for a mail that makes us stumble, so that it holds up no other."""
         try:
             await connection.send(mail, self._data_timeout(mail, connection))
         except SmtpRefusal:
@@ -179,7 +179,7 @@ class MailSender:
             raise SmtpRefusal("data", 0, f"a mistake of ours: {type(error).__name__}") from error
 
     def _data_timeout(self, mail: OutgoingMail, connection: SmtpConnection) -> float:
-        """Longer for a letter that was handed over before without an answer, so that a slow relay gets it once more at
+        """Longer for a mail that was handed over before without an answer, so that a slow relay gets it once more at
         most, not every time."""
         return min(
             max(connection.timeout, 1.0) * 2.0 ** min(self._uncertain_counts.get(mail.ident, 0), 10), MAX_DATA_TIMEOUT_S
@@ -198,7 +198,7 @@ class MailSender:
         first = mail.ident not in self._delay_counts
         level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
         log.log(level, "%s to %s was not taken by %s: %s", mail.ident, mail.contact, health.name, refusal)
-        if health.record_response():  # what it refuses is this letter
+        if health.record_response():  # what it refuses is this mail
             log.info("the relay %s answers again", health.name)
         await connection.reset()
 
@@ -222,7 +222,7 @@ class MailSender:
         return bool(mail_refusals) or posted or not self._all_down()
 
     async def _accepted(self, mail: OutgoingMail, channel: str) -> None:
-        """A relay has it: first the journal, then the outbox."""
+        """A relay has it: first the notification log, then the outbox."""
         await append_to_log(
             self.notification_log, log_entry(mail, self._now(), channel), self.stats, self._now(), self._monotonic()
         )

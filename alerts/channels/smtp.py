@@ -19,8 +19,8 @@ QUIT_TIMEOUT_S: Final = 2.0  # seconds for QUIT
 
 
 class SmtpRefusal(Exception):
-    """Why a letter was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``uncertain``: the
-    letter had been handed over, but whether it was taken is not known."""
+    """Why a mail was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``uncertain``: the
+    mail had been handed over, but whether it was taken is not known."""
 
     def __init__(self, stage: Stage, code: int, reply: str, *, uncertain: bool = False) -> None:
         super().__init__(reply)
@@ -72,7 +72,7 @@ class SmtpConnection:
         return self._smtp is not None and self._smtp.is_connected
 
     async def send(self, mail: OutgoingMail, patience: float) -> str:
-        """Hand the letter over: the server's words, once it has said that it has it. ``patience``: seconds for that
+        """Hand the mail over: the server's words, once it has said that it has it. ``patience``: seconds for that
         last answer. Raises Refusal."""
         used = self.connected
         await self.open()
@@ -82,7 +82,7 @@ class SmtpConnection:
             disconnected = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
             if not used or refusal.stage != "sender" or not disconnected:
                 raise
-        # a server may close a connection that stood idle or brought enough letters: that is no trouble
+        # a server may close a connection that stood idle or brought enough mails: that is no problem
         self.abort()
         await self.open()
         return await self._transaction(mail, patience)
@@ -164,7 +164,7 @@ class SmtpConnection:
         return now
 
     async def reset(self) -> None:
-        """After a refusal: ready for the next letter, or closed."""
+        """After a refusal: ready for the next mail, or closed."""
         if self._smtp is None or not self._smtp.is_connected:
             return
         try:
@@ -180,7 +180,7 @@ class SmtpConnection:
                 async with asyncio.timeout(QUIT_TIMEOUT_S):
                     await self._smtp.quit()
             except (SMTPException, OSError, ValueError):
-                pass  # it has all letters: how it says good-bye is its own affair
+                pass  # it has all mails: how it says good-bye is its own affair
         self.abort()
 
     def abort(self) -> None:

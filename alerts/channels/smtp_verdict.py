@@ -1,6 +1,6 @@
 """Classify an SMTP refusal: the relay's, this mail's for now, this mail's at this relay, or this mail's for ever.
 
-A letter is given up at once only for what no relay and no patience can change: an address that does not exist. All that
+A mail is given up at once only for what no relay and no patience can change: an address that does not exist. All that
 may be a matter of configuration (who may relay, who may log in, who may send) is retried for days and shown.
 """
 
@@ -30,8 +30,8 @@ _COMMANDS = {500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 555}  # we were n
 
 
 def verdict(stage: Stage, code: int, reply: str) -> Verdict:
-    """``relay``: it can take nothing from us now, whatever the letter. ``later``: this letter, not now. ``elsewhere``:
-    this letter never at this relay; another may take it. ``never``: the address is refused for good.
+    """``relay``: it can take nothing from us now, whatever the mail. ``later``: this mail, not now. ``elsewhere``:
+    this mail never at this relay; another may take it. ``never``: the address is refused for good.
 
     ``code``: the reply's, or NO_REPLY; ``words``: its text, which may begin with an enhanced status code (RFC 3463).
     """

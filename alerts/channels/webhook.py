@@ -25,7 +25,7 @@ from alerts.channels.outbox import OutgoingMail
 
 
 def request_body(mail: OutgoingMail, mail_error: str) -> bytes:
-    """The JSON of a letter."""
+    """The JSON of a mail."""
     created = datetime.fromtimestamp(mail.made / 1000, UTC)
     payload: dict[str, Any] = {
         "version": 1,

@@ -59,15 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def try_channels(
-    settings: ChannelSettings, address: str, *, everything: bool = False, tell: Report = print
+    settings: ChannelSettings, address: str, *, everything: bool = False, report: Report = print
 ) -> int:
     """Try the ways one after the other; the exit code."""
-    results = [await _try_relay(settings, index, address, tell) for index in range(len(settings.relays))]
+    results = [await _try_relay(settings, index, address, report) for index in range(len(settings.relays))]
     if not settings.relays:
-        tell("No relay is named under alerts.relays, so no mail goes out.")
+        report("No relay is named under alerts.relays, so no mail goes out.")
         results.append(False)
     if everything:
-        results += await _try_other_channels(settings, address, tell)
+        results += await _try_other_channels(settings, address, report)
     return EXIT_OK if all(results) else EXIT_FAILED
 
 

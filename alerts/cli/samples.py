@@ -31,7 +31,7 @@ KINDS: Final[tuple[NoticeKind, ...]] = (
 )
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class SampleMail(msgspec.Struct, frozen=True, kw_only=True):
     """``name``: of the incident and the notice's kind, as a file may be called."""
 
     name: str
@@ -59,8 +59,8 @@ def incidents(inventory: Inventory, now: int) -> dict[str, Incident]:
     return {name: incident for name, incident in by_name.items() if incident is not None}
 
 
-def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> Iterator[Sample]:
-    """All notices of a kind that the inventory could see: of trouble one for each incident, else the first or two."""
+def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> Iterator[SampleMail]:
+    """All notices of a kind that the inventory could see: of "trouble" one for each incident, else the first or two."""
     by_name = incidents(inventory, now)
     if kind == "digest":
         yield _digest(inventory, by_name, now, to)
@@ -85,8 +85,8 @@ def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> It
             yield msgspec.structs.replace(built, bounds={incident.key: bounds})
 
 
-def _sample(name: str, several: tuple[Incident, ...], notice: Notice) -> Sample:
-    return Sample(name=name, notice=notice, incidents=several)
+def _sample(name: str, several: tuple[Incident, ...], notice: Notice) -> SampleMail:
+    return SampleMail(name=name, notice=notice, incidents=several)
 
 
 def _notice(
@@ -353,7 +353,7 @@ def _collector(inventory: Inventory, now: int) -> Incident | None:
     return _incident(10, "collector:disk", COLLECTOR, [member], ())
 
 
-def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Contact) -> Sample:
+def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Contact) -> SampleMail:
     several = [
         _progressed(incident_sample, "recovery", now, to) if place % 2 else incident_sample
         for place, incident_sample in enumerate(by_name.values())
@@ -378,4 +378,4 @@ def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Co
         _notice("digest", tuple(several), now, to, "info"),
         day=datetime.fromtimestamp(now / 1000, inventory.province.zone).strftime("%Y-%m-%d"),
     )
-    return Sample(name="digest", notice=notice, incidents=tuple(several), day=day)
+    return SampleMail(name="digest", notice=notice, incidents=tuple(several), day=day)

@@ -60,7 +60,7 @@ def more_severe(one: Severity, other: Severity) -> bool:
 
 
 def leading_problem(problems: Iterable[ActiveProblem]) -> ActiveProblem:
-    """The one whose cause speaks for all: the surest, of those the oldest."""
+    """The one whose cause holds for all: the surest, of those the oldest."""
     return min(problems, key=lambda problem: (_CERTAINTY_RANK[problem.cause.certainty], problem.since, problem.key))
 
 

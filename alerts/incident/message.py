@@ -1,6 +1,6 @@
 """A message before translation: its English template with {fields}, and the fields' values.
 
-What a field means is told by its name, so that each language can write it its own way: ``..._at`` is a moment (ms),
+What a field means is known by its name, so that each language can write it its own way: ``..._at`` is a moment (ms),
 ``..._for`` a length of time (ms), ``..._share`` a ratio; ``agency``, ``site``, ``link``, ``provider``, ``check``,
 ``goal``, ``device`` and ``agent`` are ids that stand for names; ``reason`` is the reason of a look, as the agent wrote
 it. Anything else stands as it is. English texts are the keys of the catalogue.

@@ -24,10 +24,7 @@ def translate(reason: str, language: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _translated(packed: str, language: str) -> str:
-    reason, catalogue = unpack(packed), translations(language)
-    if reason.plain and english(reason) not in catalogue:
-        return nfc(english_reasons.translate_text(english(reason), language))
-    return nfc(_told(reason, catalogue))
+    return nfc(_in_language(unpack(packed), language))
 
 
 @cache
@@ -49,12 +46,16 @@ def shape(template: str) -> str:
     return FIELD.sub(lambda field: f"{{:{field[2] or ''}}}", template)
 
 
-def _told(reason: str, catalogue: Mapping[str, str]) -> str:
-    """A value that is words without a template may still be a sentence without fields, such as the system's errors."""
+def _in_language(reason: str, language: str) -> str:
+    """A value that is only words may still be a sentence without fields, such as the system's errors."""
+    catalogue = translations(language)
     if not isinstance(reason, Reason):
         return quantities.anything(reason) or catalogue.get(reason, reason)
+    if reason.plain:
+        words = english(reason)
+        return catalogue.get(words) or english_reasons.translate_text(words, language)
     values = [
-        (_QUANTITIES[kind](value) if kind in _QUANTITIES else None) or _told(value, catalogue)
+        (_QUANTITIES[kind](value) if kind in _QUANTITIES else None) or _in_language(value, language)
         for (_, kind), value in zip(FIELD.findall(reason.template), reason.values, strict=True)
     ]
     translation = catalogue.get(shape(reason.template))

@@ -23,7 +23,7 @@ _BLANK: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters that show
 
 
 def clean(text: object, max_length: int = MAX_SENTENCE) -> str:
-    """One line of the text, at most so many characters; what was cut off is told by an ellipsis."""
+    """One line of the text, at most so many characters; an ellipsis stands for what was cut off."""
     normalized = unicodedata.normalize("NFC", str(text)[:_MAX_INPUT])
     visible = "".join(_visible(mail) for mail in normalized)
     line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", visible))).strip()

@@ -12,26 +12,19 @@ SignLink = Callable[[LinkClaim], str]
 
 
 class DurationBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How exactly an incident's time is known: at least and at most how long it was (ms).
+    """How exactly an incident's time is known (ms)."""
 
-    ``begin_error``: how far its beginning may be off, either way.
-    """
-
-    begin_error: int | None = None
-    least: int | None = None
+    begin_error: int | None = None  # how far its beginning may be off, either way
+    least: int | None = None  # how long it was, at least and at most
     most: int | None = None
 
 
 class GoalFigure(msgspec.Struct, frozen=True, kw_only=True):
-    """A goal over a window so far, as collector.goals.evaluate judges it: ``met``, ``missed``, ``not proven``, ``no
-    evidence``.
+    """A goal over a window so far, as collector.goals.evaluate judges it."""
 
-    ``goal``: its id. ``best`` and ``lower`` are ratios, None without evidence.
-    """
-
-    goal: str
+    goal: str  # its id
     window: str
-    best: float | None
+    best: float | None  # ratios, None without evidence
     lower: float | None
     objective: float
     verdict: str
@@ -58,24 +51,21 @@ class DigestFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MailContext(msgspec.Struct, frozen=True, kw_only=True):
-    """``now``: the moment that the mail is about (not a clock's). ``domain``: of Message-IDs. ``sender``: the mails'
-    From address. ``base_url``: of the operators' pages; "" leaves links out. ``sign``: makes a token of what a link may
-    do (:meth:`alerts.mail.signed_urls.LinkSigner.sign`); None leaves the links that act out. ``bounds``: by incident
-    key, where the ledger knows them. ``day``: of a digest."""
+    """What a mail is rendered with, beside the notice and its incidents."""
 
     inventory: Inventory
-    now: int
-    domain: str
-    sender: str
+    now: int  # the moment that the mail is about (not a clock's)
+    domain: str  # of Message-IDs
+    sender: str  # the mails' From address
     zone: ZoneInfo | None = None
-    base_url: str = ""
-    sign: SignLink | None = None
-    bounds: Mapping[str, DurationBounds] = {}
-    day: DigestFigures | None = None
+    base_url: str = ""  # of the operators' pages; "" leaves links out
+    sign: SignLink | None = None  # makes a token of what a link may do; None leaves the links that act out
+    bounds: Mapping[str, DurationBounds] = {}  # by incident key, where the ledger knows them
+    day: DigestFigures | None = None  # of a digest
 
     @property
     def time_zone(self) -> ZoneInfo:
-        """The zone that times are said in: the province's unless another was given."""
+        """The zone that times are shown in: the province's unless another was given."""
         return self.zone or self.inventory.province.zone
 
 

@@ -22,23 +22,20 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class LinkButton(msgspec.Struct, frozen=True, kw_only=True):
-    """A link. ``first``: the one that most readers want."""
+    """A link."""
 
     label: str
     url: str
-    first: bool = False
+    first: bool = False  # the one that most readers want
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A part under a heading of its own ("" is none): sentences, facts, points, numbered steps, links, in this order.
+    """A part of a document: sentences, facts, points, numbered steps, links, in this order."""
 
-    ``heads``: it begins something larger than the sections that follow it, with ``tone`` and ``tag``, a word of state.
-    """
-
-    title: str = ""
-    heads: bool = False
+    title: str = ""  # its heading; "" is none
+    heads: bool = False  # it begins something larger than the sections that follow it
     tone: Tone | None = None
-    tag: str = ""
+    tag: str = ""  # a word of state
     lines: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     points: tuple[str, ...] = ()
@@ -51,12 +48,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """``title``: what and where; ``tag``: the word of state before it. ``opening``: what has to be known first."""
+    """The whole mail."""
 
-    title: str
-    tag: str
+    title: str  # what and where
+    tag: str  # the word of state before it
     tone: Tone
-    opening: tuple[str, ...]
+    opening: tuple[str, ...]  # what has to be known first
     sections: tuple[Section, ...]
     footer: tuple[str, ...] = ()
 

@@ -20,13 +20,13 @@ _FIRST, _LAST = -62_000_000_000_000, 250_000_000_000_000  # ms that every zone c
 
 
 class MailFormatter:
-    """``now`` is the moment from which "today" is told. Whatever it returns is clean (:mod:`alerts.mail.clean`)."""
+    """Whatever it returns is clean (:mod:`alerts.mail.clean`)."""
 
     def __init__(self, locale: Locale, inventory: Inventory, now: int) -> None:
         self.locale = locale
         self.language = locale.language
         self.inventory = inventory
-        self.now = now
+        self.now = now  # the moment from which "today" is reckoned
 
     def translate(self, message: TranslatableMessage) -> str:
         """The sentence with its fields, each written as its name asks for; see :mod:`alerts.incident.message`."""
@@ -105,7 +105,7 @@ class MailFormatter:
         return " ".join(words for place, (count, words) in enumerate(shown) if count or place == 0)
 
     def _local(self, ms: int) -> datetime:
-        # a clock of another age is no reason to tell nothing
+        # a clock of another age is no reason to show nothing
         return datetime.fromtimestamp(min(max(ms, _FIRST), _LAST) / 1000, self.locale.zone)
 
     # -- names

@@ -38,9 +38,7 @@ _MAX_MESSAGE_ID: Final = (
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in the headers. ``at`` in ms. ``unsubscribe``: the link that stops such mails, "" where there is none
-    such. ``important``: mail programs may show it so. ``bulk``: nothing that anybody waits for.
-    """
+    """What stands in the headers."""
 
     ident: str
     thread: str
@@ -51,13 +49,13 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     to: str
     subject: str
     language: str
-    at: int
+    at: int  # ms
     zone: ZoneInfo
     incidents: tuple[str, ...] = ()
     kind: str = ""
-    important: bool = False
-    bulk: bool = False
-    unsubscribe: str = ""
+    important: bool = False  # mail programs may show it so
+    bulk: bool = False  # nothing that anybody waits for
+    unsubscribe: str = ""  # the link that stops such mails, "" where there is none
 
 
 def encode_message(envelope: Envelope, text: str, html: str) -> bytes:

@@ -14,7 +14,7 @@ from alerts.mail.topic import lead_member
 from inventory.model.alerting import SEVERITIES
 from inventory.model.entities import Contact
 
-MAX_IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
+MAX_IN_FULL: Final = 12  # incidents of a group that stand with their cause and first step
 MAX_IN_LINES: Final = 30  # of a summary or a part of the digest
 
 

@@ -31,12 +31,12 @@ _PURPOSE: Final = b"haidang link\0"  # the key signs nothing else in these words
 
 
 class LinkClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a link may do. ``incident``: its key, "" for what is about none. ``expires``: ms, cut to whole seconds."""
+    """What a link may do."""
 
     action: LinkAction
     contact: str
-    incident: str = ""
-    expires: int
+    incident: str = ""  # its key, "" for what is about none
+    expires: int  # ms, cut to whole seconds
 
 
 class BadLink(Exception):

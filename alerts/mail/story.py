@@ -22,7 +22,7 @@ from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, S
 
 MAX_EVIDENCE: Final = 6  # pieces of it in a mail
 MAX_HISTORY: Final = 6  # of an incident's history
-MAX_NOTIFIED: Final = 5  # names of those who were told
+MAX_NOTIFIED: Final = 5  # names of those who were notified
 
 CAUSE_SENTENCES: Final[Mapping[str, TranslatableMessage]] = {
     SERVICE: message("It is this service or device itself: the way to it works."),
@@ -36,7 +36,7 @@ CAUSE_SENTENCES: Final[Mapping[str, TranslatableMessage]] = {
 
 
 class MailComposer:
-    """Tells incidents in the speaker's language to one contact."""
+    """Describes incidents to one contact, in the formatter's language."""
 
     def __init__(self, context: MailContext, formatter: MailFormatter, to: Contact) -> None:
         self.context = context
@@ -109,7 +109,7 @@ class MailComposer:
         return max(min(intervals), 1000) if intervals else None
 
     def _about_whole_place(self, incident: Incident) -> bool:
-        """Whether it is about a place as a whole, so that no single check speaks for it."""
+        """Whether it is about a place as a whole, so that no single check shows it."""
         return incident.cause.ref.kind in ("wan", "lan", "power", "agent")
 
     def observation(self, member: IncidentMember | None) -> str:

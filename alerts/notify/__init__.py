@@ -1,1 +1,1 @@
-"""Who is told what, when: conditions, routing, schedule, digest."""
+"""Who is notified of what, and when: conditions, routing, schedule, digest."""

@@ -1,6 +1,6 @@
 """``haidang-alerts rules``: rules for Prometheus, made from an inventory.
 
-They are a second pair of eyes: what the collector cannot tell when it is dead, and the goals' burn rates as far as
+They are a second pair of eyes: what the collector cannot report when it is dead, and the goals' burn rates as far as
 Prometheus's counters can say them. What they leave to the collector stands in the file as a comment, with the reason.
 """
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.ledger.counted import Interval
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.states import DEGRADED, UNKNOWN, UP
 
 FOREVER: Final = 1 << 62

@@ -15,7 +15,8 @@ from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.elements import Root
-from collector.causes.topology import CheckPath, Topology
+from collector.causes.paths import CheckPath
+from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
 from inventory.protocol import kinds
 from inventory.protocol.causes import LAN, POWER, SERVICE

@@ -7,7 +7,7 @@ from alerts.incident.problem import Cause
 from collector.causes.evidence import Proofs
 from collector.causes.lives import AgentGaps, Gap
 from collector.causes.topology import Topology
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.refs import Ref
 from inventory.protocol.states import DOWN
 

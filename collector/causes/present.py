@@ -15,7 +15,8 @@ from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.elements import Root
 from collector.causes.explain import SEEN_WORKING, Explanation, Solver, cause_of
-from collector.causes.topology import CheckPath, Topology
+from collector.causes.paths import CheckPath
+from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
 from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
 from inventory.protocol.refs import Ref

@@ -7,7 +7,7 @@ import msgspec
 
 from collector.causes.elements import Root
 from collector.causes.explain import Explanation
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.states import UNKNOWN, UP
 
 

@@ -5,13 +5,11 @@ speak of an element is worked out for one site at a time, when it is first asked
 more than an index at the start.
 """
 
-from collections.abc import Callable, Iterable
-
-import msgspec
+from collections.abc import Iterable
 
 from collector.causes import elements
 from collector.causes.elements import Root
-from collector.causes.locate import GATEWAY, Locator, TargetLocation
+from collector.causes.paths import CheckPath, PathBuilder
 from inventory.model.entities import Check, Inventory, Link
 from inventory.protocol import kinds
 from inventory.protocol.refs import Ref
@@ -21,22 +19,6 @@ WITNESSES = 6  # sites whose lines tell whether a hub as a whole is reached
 MAX_HOLD_RATIO = 3  # a check proves an element only if its hold is at most so many times that of the quickest
 
 
-class CheckPath(msgspec.Struct, frozen=True, kw_only=True):
-    """The way of a check from its agent to its target."""
-
-    uid: str
-    agent: str
-    vantage: str  # the agent's site
-    target: str  # the site where the target stands, "" where it is not known
-    on: tuple[Ref, ...]  # what has to work for the check to be up, from the looker outward
-    maybe: tuple[Ref, ...] = ()  # what may lie on the way
-    own: Ref  # the element that the check is about and names when it is down
-    last: Ref  # what is left to blame when all on the way is proven by others
-    host: Ref | None = None  # the machine with an address that it looks at
-    device: str = ""  # the inventory's, that it looks at
-    link: str = ""  # the circuit that it is about
-
-
 class Topology:
     """What lies between lookers and targets. Made by :meth:`of`; to read only, from any thread: it fills its caches as
     it is asked, and an entry that two threads make at once comes out the same."""
@@ -44,7 +26,7 @@ class Topology:
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = inventory
         self.hub = inventory.province.hub
-        self._locator = Locator(inventory)
+        self._builder = PathBuilder(inventory)
         self._paths: dict[str, CheckPath] = {}
         self._near: dict[str, tuple[str, ...]] = {}
         self._provers: dict[Ref, tuple[str, ...]] = {}
@@ -75,7 +57,8 @@ class Topology:
         """Raises KeyError for a check that the inventory does not have."""
         path = self._paths.get(uid)
         if path is None:
-            path = self._paths[uid] = self._build_path(self.inventory.checks[uid])
+            check = self.inventory.checks[uid]
+            path = self._paths[uid] = self._builder.build(check, self.site_of(check.agent))
         return path
 
     def agents_at(self, site: str) -> tuple[str, ...]:
@@ -84,101 +67,6 @@ class Topology:
     def site_of(self, agent: str) -> str:
         definition = self.inventory.agents.get(agent)
         return definition.site if definition is not None else ""
-
-    def _build_path(self, check: Check) -> CheckPath:
-        vantage = self.site_of(check.agent)
-        place = self._locator.locate(check, vantage)
-        last = elements.service(check.uid)
-        start = (elements.agent(check.agent), elements.power(vantage))
-
-        def build(
-            target: str,
-            between: Iterable[Ref],
-            own: Ref,
-            maybe: tuple[Ref, ...] = (),
-            host: Ref | None = None,
-            link: str = "",
-        ) -> CheckPath:
-            on = tuple(dict.fromkeys((*start, *between, own)))
-            return CheckPath(
-                uid=check.uid,
-                agent=check.agent,
-                vantage=vantage,
-                target=target,
-                on=on,
-                maybe=maybe,
-                own=own,
-                last=last,
-                host=host,
-                device=place.device,
-                link=link,
-            )
-
-        if check.kind in kinds.about("power"):
-            return build(vantage, (), elements.feed(check.uid))
-        if check.link:
-            return self._link_path(check, vantage, place, build)
-        if place.where == "machine":
-            return build(vantage, (), last)
-        if place.where == "network":
-            return build(vantage, (elements.switch(vantage),), last)
-        if place.where == "unknown":
-            local = (elements.switch(vantage), elements.gateway(vantage)) if vantage else ()
-            return build("", (), last, maybe=(*local, *self._circuits_of(vantage, "")))
-        between = self.between(vantage, place.site)
-        if place.where == "router":
-            between = (*between, elements.gateway(place.site))
-            own = elements.gateway(place.site) if self._is_ping(check) else last
-            return build(place.site, between, own)
-        host = elements.host(place.site, place.what)
-        between = (*between, *((elements.switch(place.site),) if place.site != vantage else ()), host)
-        return build(place.site, between, host if check.kind in kinds.about("host") else last, host=host)
-
-    @staticmethod
-    def _is_ping(check: Check) -> bool:
-        """Whether nothing but the router itself has to answer."""
-        return check.kind in kinds.about("host") or check.key == GATEWAY
-
-    def _link_path(
-        self, check: Check, vantage: str, place: TargetLocation, build: Callable[..., CheckPath]
-    ) -> CheckPath:
-        """Over one circuit, whose other end may be another site than the province's hub."""
-        link = self.inventory.links[check.link]
-        here = link.site == vantage
-        far = self.hub if here and place.site in ("", vantage) else (place.site if here else link.site)
-        if not here and vantage != self.hub and self._circuits_of(vantage, ""):
-            between = self.between(vantage, far, check.link)  # its own circuit comes first
-        else:
-            hub = self.hub if self.hub in (vantage, far) else ""
-            between = (
-                *(elements.switch(vantage), elements.gateway(vantage), elements.wan(check.link)),
-                *((elements.edge(hub),) if hub else ()),
-                *((elements.gateway(far), elements.power(far)) if far else ()),
-            )
-        return build(far, between, elements.wan(check.link), link=check.link)
-
-    def between(self, vantage: str, target: str, link: str = "") -> tuple[Ref, ...]:
-        """What lies between a looker at one site and the router of another; ``link``: the circuit that it takes."""
-        if vantage == target:
-            return (elements.switch(vantage),)
-        hops = [elements.switch(vantage), elements.gateway(vantage), *self._circuits_of(vantage, link)]
-        if self.hub and self.hub not in (vantage, target):
-            hops += [elements.gateway(self.hub), elements.power(self.hub)]
-        if self.hub:
-            hops.append(elements.edge(self.hub))
-        hops += [*self._circuits_of(target, link), elements.gateway(target), elements.power(target)]
-        return tuple(hops)
-
-    def _circuits_of(self, site: str, link: str) -> tuple[Ref, ...]:
-        """The circuits of a site as one element; none for the hub, where they all end."""
-        definition = self.inventory.sites.get(site)
-        if definition is None or site == self.hub:
-            return ()
-        if link in definition.links:
-            return (elements.wan(link),)
-        if len(definition.links) > 1:
-            return (elements.wans(site),)
-        return (elements.wan(definition.links[0]),) if definition.links else (elements.path(site),)
 
     # -- roots
 

@@ -19,6 +19,7 @@ from collector.causes.evidence import CauseEvidence, Proofs
 from collector.causes.explain import Explanation, Solver, cause_of, explanation_of
 from collector.causes.lives import AgentGaps, Gap
 from collector.causes.moments import PastMoment
+from collector.causes.paths import CheckPath
 from collector.causes.stretches import (
     CausePart,
     UnhealthyStretch,
@@ -27,9 +28,9 @@ from collector.causes.stretches import (
     find_stretches,
     less_sure,
 )
-from collector.causes.topology import CheckPath, Topology
+from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.states import DOWN, UNKNOWN
 

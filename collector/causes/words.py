@@ -8,7 +8,8 @@ from collector.causes.elements import Root
 from inventory.protocol.causes import LAN, POWER, SERVICE, WAN
 
 if TYPE_CHECKING:  # topology knows nothing of words
-    from collector.causes.topology import CheckPath, Topology
+    from collector.causes.paths import CheckPath
+from collector.causes.topology import Topology
 
 MAX_SENTENCES = 6  # sentences for one cause
 OWN_MACHINE_ELEMENTS = 3  # elements on the way of a check that looks at the agent's own machine: agent, power, itself

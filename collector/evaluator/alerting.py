@@ -20,9 +20,9 @@ from alerts.mail.signed_urls import INCIDENTS_PATH, LinkSigner
 from alerts.mail.topic import headline
 from collector.config import CollectorConfig
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.objectives import GoalProblems
 from collector.evaluator.outgoing_mail import MailWriter
-from collector.evaluator.self_checks import SelfChecks, SelfProblem, disk_check
+from collector.evaluator.problems.goal_problems import GoalProblems
+from collector.evaluator.problems.self_checks import SelfChecks, SelfProblem, disk_check
 from collector.evaluator.standby import Standby
 from collector.goals.evaluate import Evaluation
 from collector.ingest.ingest import Ingest
@@ -59,14 +59,14 @@ class AlertingService:
         self.channels = channels
         self.store = store
         self.counts = DeliveryStats()
-        self.journal = NotificationLog(config.notification_log, channels.keep_days)
+        self.notification_log = NotificationLog(config.notification_log, channels.keep_days)
         self.signer = LinkSigner(_signing_key(config.state_dir / "links.key"))
         self.outbox = StoredOutbox(store)
         self.unsubscribed = Unsubscribed(store)
         self.circuits = Circuits(store, reader)
         self.standby = Standby(channels.standby_of)
         self.sender = (
-            MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now)
+            MailSender(channels, self.outbox, self.notification_log, self.counts, now=trusted_now)
             if channels.sends_mail
             else None
         )
@@ -108,7 +108,7 @@ class AlertingService:
         """Resume where the store and the notification log are. Raises StoreError, OSError."""
         await self.circuits.start()
         await self.unsubscribed.load()
-        sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.mail_entries())))
+        sent = await asyncio.to_thread(lambda: list(sent_notices(self.notification_log.mail_entries())))
         await self.evaluator.start(sent)
 
     def jobs(self) -> Iterator[Coroutine[Any, Any, None]]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from alerts.incident.entities import Incident, IncidentMember
 from alerts.mail import DurationBounds
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.queries.availability import spans_since
 from collector.queries.reader import LedgerReader
 from inventory.protocol.states import DOWN, UNKNOWN

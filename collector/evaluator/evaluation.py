@@ -19,9 +19,9 @@ from alerts.incident.problem import ActiveProblem, PastProblem
 from alerts.incident.state import IncidentState, StepInput, StepResult, without_incidents
 from collector.evaluator.context import EvaluationContext
 from collector.evaluator.outgoing_mail import MailWriter
-from collector.evaluator.past import MAX_SPANS, past_problems, without_reported
 from collector.evaluator.present_view import causes_now
-from collector.evaluator.problems import CurrentProblems
+from collector.evaluator.problems.current import CurrentProblems
+from collector.evaluator.problems.past import MAX_SPANS, past_problems, without_reported
 from collector.ingest.clock import ClockTrust
 from collector.queries.exclusions import Exclusions, exclusions_in_force
 from collector.queries.reader import LedgerReader

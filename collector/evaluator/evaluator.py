@@ -17,10 +17,10 @@ from alerts.incident.reconcile import SentNotice, reconcile
 from alerts.incident.state import IncidentState, with_incidents
 from collector.evaluator import revising
 from collector.evaluator.evaluation import EvaluationParts, EvaluationPipeline
-from collector.evaluator.objectives import GoalProblems
 from collector.evaluator.outgoing_mail import MailWriter
-from collector.evaluator.problems import CurrentProblems
-from collector.evaluator.self_checks import SelfChecks
+from collector.evaluator.problems.current import CurrentProblems
+from collector.evaluator.problems.goal_problems import GoalProblems
+from collector.evaluator.problems.self_checks import SelfChecks
 from collector.ingest.clock import ClockTrust
 from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError

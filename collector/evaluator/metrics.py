@@ -1,4 +1,4 @@
-"""Metrics of the evaluator: incidents, how long its last turn took."""
+"""Metrics of the evaluator: incidents, how long its last evaluation took."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -13,7 +13,8 @@ from alerts.incident.entities import Notice
 from alerts.incident.state import IncidentState
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.bounds import incident_bounds
-from collector.goals.evaluate import MET, Evaluation
+from collector.goals.bounds import MET
+from collector.goals.evaluate import Evaluation
 from collector.queries.circuits import downtime
 from collector.queries.reader import LedgerReader
 from collector.store.unsubscribed import Unsubscribed
@@ -43,7 +44,7 @@ class MailWriter:
         self._evaluations = evaluations
 
     async def write(self, notices: Sequence[Notice], state: IncidentState) -> list[OutgoingMail]:
-        """A letter for each notice whose contact the inventory has and that the contact wants."""
+        """A mail for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
         incident_keys = {key for one in notices if one.kind != "digest" for key in one.incidents}
         error_bounds = await incident_bounds(

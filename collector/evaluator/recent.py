@@ -1,7 +1,7 @@
-"""The states of the latest looks of checks that were wrong of late: what "2 of the last 3 looks" is told from.
+"""The states of the latest looks of checks that were wrong of late: what "2 of the last 3 looks" is counted from.
 
-What is published tells only the present state and for how many looks it has held; the states before it are remembered
-here, from turn to turn. A check that has been up for long is forgotten. After a restart it is told anew.
+What is published is only the present state and for how many looks it has held; the states before it are remembered
+here, from one evaluation to the next. A check that has been up for long is forgotten. After a restart it begins anew.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ class RecentLooks:
 
     @property
     def rows(self) -> list[int]:
-        """Checks that are remembered: to be noted every turn, also while they are up."""
+        """Checks that are remembered: to be noted every evaluation, also while they are up."""
         return list(self._stretches)
 
     def add(self, row: int, status: CheckStatus) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Revises the causes of closed incidents when the backlog of a silent site is in.
 
-While a site is silent a cause is provisional, and an incident may be over before its agent has told its side. What
+While a site is silent a cause is provisional, and an incident may be over before its agent has reported its side. What
 the whole evidence says then is written into the incident; nobody is mailed for it, the digest and the pages show it.
 """
 

@@ -9,17 +9,27 @@ More evidence can turn "not proven" into "met" or "missed", never one of these i
 whole milliseconds and exact fractions: 99.9% is reached at exactly 99.9%.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from collector.goals.bounds import (
+    MET,
+    MISSED,
+    NO_EVIDENCE,
+    NOT_PROVEN,
+    RatioBounds,
+    Verdict,
+    bounds_of,
+    mean_bounds,
+    verdict_of,
+)
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.ledger.timeline import TimelineSegment, measure, timeline
 from collector.ledger.windows import Window, midnight
 from inventory.base.types import Text, duration_text
@@ -27,12 +37,6 @@ from inventory.model.entities import Goal
 from inventory.model.goals import Member
 from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
-
-Verdict = Literal["met", "missed", "not proven", "no evidence"]
-MET: Final = "met"
-MISSED: Final = "missed"
-NOT_PROVEN: Final = "not proven"
-NO_EVIDENCE: Final = "no evidence"
 
 Lifespan = tuple[int | None, int | None]
 
@@ -59,15 +63,6 @@ class GoalEvidence(msgspec.Struct, frozen=True, kw_only=True):
     life: Callable[[str], Lifespan] = _open_life  # [born, died) in ms, None open
     exclusions: Callable[[str], Sequence[Interval]] = _no_exclusions  # the goal's calendar included
     cause: Callable[[str, Span], CauseKind] = no_cause  # of a span down
-
-
-class RatioBounds(msgspec.Struct, frozen=True):
-    """A result between 0 and 1, exactly. None: no denominator."""
-
-    lower: Fraction | None = None  # what is proven
-    best: Fraction | None = None  # the best figure
-    upper: Fraction | None = None  # what is possible
-    coverage: Fraction | None = None
 
 
 class MissingEvidence(msgspec.Struct, frozen=True):
@@ -153,9 +148,9 @@ def evaluate(
         bounds, shares = _share(goal, results)
         lacks += [_no_objective(one.member) for one in results if one.member.objective is None]
     elif goal.combine == "mean":
-        bounds = _mean([one.bounds for one in results])
+        bounds = mean_bounds([one.bounds for one in results])
     else:
-        bounds = _bounds(measure(combine((one.segments for one in results), _required_up(goal))))
+        bounds = bounds_of(measure(combine((one.segments for one in results), _required_up(goal))))
     if not results and not lacks:
         lacks.append(Text("không có phép kiểm tra nào được chọn", "no check is selected, or none was alive"))
     verdict = NO_EVIDENCE if goal.lacks or not results else verdict_of(bounds, objective)
@@ -175,16 +170,6 @@ def evaluate(
         missing=_missing(results) if verdict == NOT_PROVEN else (),
         lacks=tuple(lacks),
     )
-
-
-def verdict_of(bounds: RatioBounds, objective: float) -> Verdict:
-    """Met, missed, not proven; no evidence where nothing counts."""
-    if bounds.lower is None or bounds.upper is None:
-        return NO_EVIDENCE
-    target = Fraction(repr(objective))  # 0.999 as it was written, not as the float nearest to it
-    if bounds.lower >= target:
-        return MET
-    return MISSED if bounds.upper < target else NOT_PROVEN
 
 
 def _member_results(
@@ -225,14 +210,14 @@ def _part_title(whole: str, part: str) -> str:
 def _member_result(goal: Goal, member: Member, views: list[CountedSpans], pointwise: bool) -> MemberResult:
     if len(views) == 1 and not pointwise:
         one = figure(*views[0])
-        return MemberResult(member, _bounds(one), one, [])
+        return MemberResult(member, bounds_of(one), one, [])
     if goal.within == "mean" and not pointwise:
         figures = [figure(*view) for view in views]
-        return MemberResult(member, _mean([_bounds(one) for one in figures]), _sum(figures), [])
+        return MemberResult(member, mean_bounds([bounds_of(one) for one in figures]), _sum(figures), [])
     # a moment has no mean: where the goal combines moment by moment, all of a member's checks have to be up
     segments = combine((timeline(*view) for view in views), 1 if goal.within == "any" else ALL)
     measured = measure(segments)
-    return MemberResult(member, _bounds(measured), measured, segments)
+    return MemberResult(member, bounds_of(measured), measured, segments)
 
 
 def _spans_for_goal(goal: Goal, uid: str, evidence: GoalEvidence) -> list[Span]:
@@ -264,41 +249,6 @@ def _required_up(goal: Goal) -> int:
     if goal.combine == "k-of-n":
         return goal.k if goal.k is not None else ALL
     return 1 if goal.combine == "any" else ALL
-
-
-def _bounds(one: Figure) -> RatioBounds:
-    if not one.total:
-        return RatioBounds()
-    return RatioBounds(
-        Fraction(one.sure_up, one.total),
-        Fraction(one.up + one.degraded, one.seen) if one.seen else None,
-        Fraction(one.total - one.sure_down, one.total),
-        Fraction(one.seen, one.total),
-    )
-
-
-def _mean(all_bounds: Sequence[RatioBounds]) -> RatioBounds:
-    """The mean of each; of the best figures over those that have one."""
-    counting = [bounds for bounds in all_bounds if bounds.lower is not None]
-    return RatioBounds(
-        _average(bounds.lower for bounds in counting),
-        _average(bounds.best for bounds in counting),
-        _average(bounds.upper for bounds in counting),
-        _average(bounds.coverage for bounds in counting),
-    )
-
-
-def _average(values: Iterable[Fraction | None]) -> Fraction | None:
-    """Exact. Summed by denominator first: thousands of members share a few."""
-    sums: dict[int, int] = {}
-    number = 0
-    for value in values:
-        if value is not None:
-            sums[value.denominator] = sums.get(value.denominator, 0) + value.numerator
-            number += 1
-    if not number:
-        return None
-    return sum((Fraction(above, below) for below, above in sums.items()), Fraction(0)) / number
 
 
 def _share(goal: Goal, results: Sequence[MemberResult]) -> tuple[RatioBounds, tuple[int, int, int]]:

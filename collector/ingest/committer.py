@@ -16,11 +16,11 @@ import msgspec
 from collector.ingest.checkpoints import Checkpoints
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
-from collector.ingest.state import MAX_RECENT, AgentState, TakenFrames
+from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames
 from collector.ingest.steps.apply import AddSums
 from collector.ingest.steps.dead_letters import DeadLetterBudget
 from collector.ingest.steps.effect import Effect
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import AddedDeadLetter, AddedEvent, DeferredBatch, PlacedBatch, StoredBatch
@@ -183,7 +183,7 @@ class Committer:
     def _publish_item(self, item: CommitItem) -> None:
         state, row = item.state, item.row
         if row is not None:
-            state.recent = (*state.recent[1 - MAX_RECENT :], TakenFrames(item.batch, row.epoch, row.first, row.last))
+            state.recent = (*state.recent[1 - MAX_RECENT :], RecentFrames(item.batch, row.epoch, row.first, row.last))
             if item.waits_since is None:
                 state.batch = item.batch
             else:

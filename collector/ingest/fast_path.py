@@ -11,7 +11,7 @@ from operator import sub
 import msgspec
 
 from collector.ingest.plans import CompiledPlan
-from collector.ledger.steps import LedgerTail, Span, prolonged, step
+from collector.ledger.state_step import LedgerTail, Span, prolonged, step
 from inventory.protocol.wire import Batch
 
 

@@ -7,7 +7,7 @@ mappings before walking them elsewhere than on the loop.
 from collector.ingest.fast_path import LatestResult
 from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState
-from collector.ledger.steps import LedgerTail
+from collector.ledger.state_step import LedgerTail
 from collector.store.records import RegisteredCheck
 from inventory.protocol.plan import Column
 from inventory.protocol.reasons import template

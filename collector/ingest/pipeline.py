@@ -27,7 +27,7 @@ from collector.ingest.state import AgentState
 from collector.ingest.steps.admission import decode_admitted
 from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
 from collector.ingest.steps.contact import note_contact
-from collector.ingest.steps.context import PushContext
+from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from collector.ingest.steps.examine import ExaminedBatch, examine
@@ -106,13 +106,13 @@ class Pipeline:
 
     # 2 validate
 
-    async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> PushContext:
+    async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> IngestContext:
         for encoded in push.plans[:MAX_PLANS]:
             try:
                 await self.plans.store_plan(agent, encoded, received, served=False)
             except PlanError as error:
                 await self._reject(agent, encoded, str(error))
-        return PushContext(
+        return IngestContext(
             push=push,
             body=body,
             received=received,
@@ -136,19 +136,19 @@ class Pipeline:
 
     # 6 commit, 7 publish: the committer publishes a successor once its transaction is durable
 
-    async def _commit(self, context: PushContext, application: Application) -> None:
+    async def _commit(self, context: IngestContext, application: Application) -> None:
         self.reports.add_to(context.effect, context.state.agent, context.received)
         row = _row(context, application.placing)
         item = CommitItem(context.state, context.effect, context.received, row, add_sums=application.add_sums)
         await self.committer.submit(item, bulk=context.bulk)
 
-    async def _commit_deferred(self, context: PushContext) -> None:
+    async def _commit_deferred(self, context: IngestContext) -> None:
         """The batch alone, with when it came by the boot-time clock; it is placed later."""
         waits_since = (self.clock.boot_id(), self.clock.boot_ms())
         item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
         await self.committer.submit(item, bulk=context.bulk)
 
-    async def _commit_nothing(self, context: PushContext) -> None:
+    async def _commit_nothing(self, context: IngestContext) -> None:
         """Publish the contact alone, which a restart may forget; but a conflict is worth a transaction."""
         if context.effect.events:
             await self.committer.submit(CommitItem(context.state, context.effect, context.received))
@@ -156,7 +156,7 @@ class Pipeline:
 
     # acknowledge
 
-    def _acknowledge(self, context: PushContext, verdict: Verdict) -> Ack:
+    def _acknowledge(self, context: IngestContext, verdict: Verdict) -> Ack:
         believed = context.believed
         return Ack(
             incarnation=self.store.incarnation,
@@ -208,13 +208,13 @@ def replay(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -
         application.add_sums(state.sums)
 
 
-def stored_context(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -> PushContext:
+def stored_context(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -> IngestContext:
     """Steps 1 and 2 of a batch in the store, onto ``state``, which hears of its clocks."""
     push = decode_push(row.body)
     if row.believed:
         state.timing = state.timing.with_exchange(push.sent, row.received, push.echo)
     refused = row.placing == REFUSED_PLACING
-    return PushContext(
+    return IngestContext(
         push=push,
         body=row.body,
         received=row.received,
@@ -240,7 +240,7 @@ def examine_batch(agent: str, push: Push, plans: Plans | None) -> ExaminedBatch 
     return examine(batch, plan, push.sent)
 
 
-def place_and_apply(context: PushContext, replayed: StoredBatch | None = None) -> Application:
+def place_and_apply(context: IngestContext, replayed: StoredBatch | None = None) -> Application:
     """Steps 4 and 5; a ``replayed`` batch is placed as it was."""
     examined, effect = context.examined, context.effect
     assert examined is not None, "a push without a batch has nothing to place"
@@ -270,7 +270,7 @@ def _place(state: AgentState, batch: Batch, replayed: StoredBatch | None) -> Pla
     return placement
 
 
-def _apply(context: PushContext, examined: ExaminedBatch, placement: Placement | None) -> AddSums | None:
+def _apply(context: IngestContext, examined: ExaminedBatch, placement: Placement | None) -> AddSums | None:
     """Step 5. Results that cannot be placed are counted; the records of their agent's life are kept."""
     state, batch, effect = context.state, examined.batch, context.effect
     if placement is not None:
@@ -284,7 +284,7 @@ def _apply(context: PushContext, examined: ExaminedBatch, placement: Placement |
     return None
 
 
-def _row(context: PushContext, placing: bytes | None) -> StoredBatch:
+def _row(context: IngestContext, placing: bytes | None) -> StoredBatch:
     """The batch as it is stored; it gets its number when it is committed."""
     batch, stream = context.push.batch, context.state.stream
     assert batch is not None

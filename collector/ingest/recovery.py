@@ -9,7 +9,7 @@ from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.pipeline import replay
 from collector.ingest.plans import Plans
-from collector.ingest.state import MAX_RECENT, AgentState, TakenFrames, decode_state, with_zero_counters
+from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames, decode_state, with_zero_counters
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.opening import write_alone
 from collector.store.records import StoredBatch, StoredCheckpoint
@@ -51,7 +51,7 @@ def _replay_newer(store: Store, plans: Plans, states: dict[int, AgentState], def
             after, state = row.id, states[row.stream]
             if row.id > (state.recent[-1].batch if state.recent else 0):
                 state.watermark = Position(row.epoch, row.last)
-                state.recent = (*state.recent[1 - MAX_RECENT :], TakenFrames(row.id, row.epoch, row.first, row.last))
+                state.recent = (*state.recent[1 - MAX_RECENT :], RecentFrames(row.id, row.epoch, row.first, row.last))
             if row.id > state.batch and row.id not in deferred:
                 replay(row, state, plans, store.count_from)
                 replayed += 1

@@ -9,7 +9,7 @@ import msgspec
 from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
-from collector.ledger.steps import LedgerTail
+from collector.ledger.state_step import LedgerTail
 from collector.store import cells
 from inventory.protocol.wire import Position
 
@@ -25,7 +25,7 @@ class Overlay(msgspec.Struct, array_like=True, frozen=True):
     checks: dict[int, tuple[int, int, int]]  # by check's row: state, since when as placed, consecutive looks
 
 
-class TakenFrames(msgspec.Struct, array_like=True, frozen=True):
+class RecentFrames(msgspec.Struct, array_like=True, frozen=True):
     """Frames as they were taken."""
 
     batch: int  # the number of their batch
@@ -43,7 +43,7 @@ class AgentState(msgspec.Struct, kw_only=True):
     batch: int = 0  # the last batch that is applied here
     ledger: Ledger = Ledger()  # see ``tails`` and ``latest``
     timing: Timing = msgspec.field(default_factory=Timing)
-    recent: tuple[TakenFrames, ...] = ()  # what was taken last
+    recent: tuple[RecentFrames, ...] = ()  # what was taken last
     deferred: tuple[int, ...] = ()  # batches that wait until the collector's clock is believed
     overlay: Overlay | None = None  # its present state, while it has a backlog
     contact: int = 0  # ms: when it was last heard, by a believed clock
@@ -87,7 +87,7 @@ class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
     tails: dict[int, LedgerTail]
     latest: dict[int, LatestResult]
     timing: Timing
-    recent: tuple[TakenFrames, ...]
+    recent: tuple[RecentFrames, ...]
     overlay: Overlay | None
     contact: int
     backlog: int

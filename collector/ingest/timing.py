@@ -36,7 +36,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
             mappings = dict(list(mappings.items())[-MAX_BOOTS:])
         return msgspec.structs.replace(self, mappings=mappings, current=sent.boot)
 
-    def asking_for_echo(self) -> "Timing | None":
+    def requesting_echo(self) -> "Timing | None":
         """With the note that the current boot was asked to push again, if it has to be: no ack came back to it yet."""
         mapping = self.mappings.get(self.current)
         if mapping is None or mapping.echoed or self.asked == self.current:

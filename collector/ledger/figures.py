@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from collector.ledger.counted import Counted
-from collector.ledger.steps import LedgerTail, Span, open_span
+from collector.ledger.state_step import LedgerTail, Span, open_span
 from inventory.protocol.states import DOWN, UNKNOWN
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from collector.ledger.counted import Counted, Interval
 from collector.ledger.figures import Figure, proven
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 EXCLUDED: Final = 4  # not a state that a look can have: it never leaves the collector's reading side

@@ -38,7 +38,7 @@ PRESENT: Final[tuple[tuple[Family, Callable[[AgentState], float | None]], ...]] 
     (STARTED, lambda state: state.started / 1000 if state.started is not None else None),
 )
 MAX_NAME: Final = 64
-TAKEN: Final = frozenset(
+RESERVED: Final = frozenset(
     family.name
     for family in (UP, INFO, *(family for family, _ in (*LASTING, *PRESENT)), *(one.family for one in FIGURES.values()))
 )
@@ -60,10 +60,10 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
             yield f"{INFO.name}{{{one.labelled.labels},{labels(**about)}}} 1\n"
     for name, figure in _figures(heard).items():
 
-        def said(state: AgentState, name: str = name, per: int = figure.per) -> float | None:
+        def reported(state: AgentState, name: str = name, per: int = figure.per) -> float | None:
             return state.health[name] / per if name in state.health else None
 
-        yield _family(figure.family, heard, said, openmetrics)
+        yield _family(figure.family, heard, reported, openmetrics)
 
 
 def _family(
@@ -95,5 +95,5 @@ def _is_exposable(name: str) -> bool:
         and name[0].isalpha()
         and len(name) <= MAX_NAME
         and not name.endswith(("_total", "_info", "_bucket", "_sum", "_count", "_created"))
-        and f"haidang_agent_{name}" not in TAKEN
+        and f"haidang_agent_{name}" not in RESERVED
     )

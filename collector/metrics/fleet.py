@@ -62,12 +62,13 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
     fleet: Fleet
     patience: int = PATIENCE
 
-    def up(self, row: int, now: int) -> int | None:
-        """1, 0, or None while it is not known."""
+    def known_state(self, row: int, now: int) -> int | None:
+        """What a check is; None while it is not known."""
+        if self.state.overlay is None:  # nearly all: what the ledger says
+            tail = self.state.tails.get(row)
+            return tail.state if tail is not None and tail.speaks(now) else None
         status = self.fleet.status(self.fleet.checks[row], now)
-        if status is None or status.state == UNKNOWN:
-            return None
-        return 0 if status.state == DOWN else 1
+        return status.state if status is not None and status.state != UNKNOWN else None
 
     def heard(self, now: int) -> bool:
         """Whether the agent pushes: what it said of itself is of the present."""
@@ -79,9 +80,9 @@ Lines = Callable[[ScrapedAgent, Sequence[tuple[int, str]], int], Iterable[str]]
 
 def _up(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     for row, who in checks:
-        up = agent.up(row, now)
-        if up is not None:
-            yield f"haidang_check_up{{{who}}} {up}\n"
+        state = agent.known_state(row, now)
+        if state is not None:
+            yield f"haidang_check_up{{{who}}} {int(state != DOWN)}\n"
 
 
 def _seconds(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from collector.evaluator.agent_problems import MISSED_PUSHES
+from collector.evaluator.problems.agent_problems import MISSED_PUSHES
 from collector.metrics.exposition import labels
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent
 from collector.queries.reader import LedgerReader

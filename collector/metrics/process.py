@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
-from inventory.base.families import Family, FamilySamples, FamilyType, Sample
+from inventory.base.families import Family, FamilySamples, FamilyType, MetricSample
 from inventory.base.version import VERSION
 
 BUILD = Family("haidang_build_info", "info", "The version of this software.", ("version",))
@@ -29,5 +29,5 @@ def _converted(metric: Metric) -> FamilySamples:
     kind: FamilyType = "counter" if metric.type == "counter" else "gauge"
     name = f"{metric.name}_total" if kind == "counter" else metric.name
     names = tuple(metric.samples[0].labels) if metric.samples else ()
-    samples = [Sample(sample.value, tuple(sample.labels.values())) for sample in metric.samples]
+    samples = [MetricSample(sample.value, tuple(sample.labels.values())) for sample in metric.samples]
     return FamilySamples(Family(name, kind, metric.documentation, names), samples)

@@ -5,7 +5,7 @@ from typing import Any
 
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.ledger.timeline import TimelineSegment, timeline
 from collector.queries.exclusions import Exclusions, exclusions_in_force
 from collector.queries.reader import CheckEntry, LedgerReader

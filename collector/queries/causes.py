@@ -11,7 +11,7 @@ from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_l
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
 from collector.ingest.fleet import Fleet
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.queries.reader import DAY, LedgerReader
 from collector.store.interfaces.store import Transaction
 from inventory.model.entities import Inventory

@@ -6,7 +6,7 @@ from collector.causes.verdicts import goal_cause
 from collector.goals import evaluate
 from collector.goals.evaluate import Evaluation, GoalEvidence
 from collector.ledger.counted import Interval
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.ledger.windows import Window, window_at
 from collector.queries.causes import cause_analysis
 from collector.queries.exclusions import Exclusions, exclusions_in_force

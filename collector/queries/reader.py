@@ -13,7 +13,7 @@ import msgspec
 
 from collector.ingest.fleet import Fleet
 from collector.ledger.figures import history
-from collector.ledger.steps import LedgerTail, Span
+from collector.ledger.state_step import LedgerTail, Span
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import Lifespan, RegisteredCheck
 from inventory.model.entities import Check, Inventory

@@ -17,14 +17,14 @@ from collector.store.records import LinkKey
 log = logging.getLogger("collector.links")
 
 EVERY: Final = 30.0  # seconds between two rounds of counting
-Seconds = Mapping[LinkKey, int]
 
 
 class Circuits:
-    """``down``: ms down by (link, provider, cause) since this incarnation of the store began. They never go back."""
+    """Counts each circuit's time down, once it is settled."""
 
     def __init__(self, store: Store, reader: LedgerReader) -> None:
-        self.down: Seconds = {}
+        # ms by (link, provider, cause) since this incarnation of the store began; they never go back
+        self.down: Mapping[LinkKey, int] = {}
         self._store = store
         self._reader = reader
         self._until: dict[str, int] = {}

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, Evaluation
+from collector.goals.bounds import MET, MISSED, NO_EVIDENCE, NOT_PROVEN
+from collector.goals.evaluate import Evaluation
 from collector.queries.backups import BackupStatus, backup_statuses
 from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits

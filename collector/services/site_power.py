@@ -15,7 +15,7 @@ import msgspec
 from collector.ledger.counted import count
 from collector.ledger.figures import history
 from collector.ledger.power import durations_by_source, site_timeline
-from collector.ledger.steps import LedgerTail, Span
+from collector.ledger.state_step import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.errors import StoreError
@@ -36,17 +36,17 @@ Feed = frozenset[str]  # ids of UPSs
 
 
 class WatchedSite(msgspec.Struct, frozen=True):
-    """A site's UPSs by id, each with the checks of kind power that look at it, and what feeds what."""
+    """A site whose power is watched."""
 
-    ups: Mapping[str, Sequence[CheckEntry]]
-    feeds: Sequence[Feed]
+    ups: Mapping[str, Sequence[CheckEntry]]  # by the UPS's id, the checks of kind power that look at it
+    feeds: Sequence[Feed]  # the sets of UPSs that feed something there
 
 
 class SitePower:
-    """``counters`` by site, for every site that a check of kind power is about."""
+    """Counts what every site that a check of kind power is about runs on."""
 
     def __init__(self, store: Store, reader: LedgerReader) -> None:
-        self.counters: Mapping[str, PowerCounter] = {}
+        self.counters: Mapping[str, PowerCounter] = {}  # by site
         self._store = store
         self._reader = reader
         self._saved = time.monotonic()

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.model.entities import Selector
 
 LinkKey = tuple[str, str, str]  # link, provider, cause

@@ -70,7 +70,7 @@ _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class AgentsListener:
-    """The agents' side of the collector. ``wall``: ms since the epoch; ``known``: whether an agent may push."""
+    """The agents' side of the collector. ``wall``: ms since the epoch; ``may_push``: whether an agent may."""
 
     def __init__(
         self,

@@ -12,11 +12,11 @@ NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """An agent's certificate, chain verified at the handshake. ``not_after``: ms since the epoch."""
+    """An agent's certificate, chain verified at the handshake."""
 
     agent: str
     serial: int
-    not_after: int
+    not_after: int  # ms since the epoch
 
 
 class Peers:

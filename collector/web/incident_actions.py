@@ -15,10 +15,10 @@ MAX_SNOOZE: Final = 31 * 86_400_000  # ms
 
 
 class IncidentActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a POST. ``until``: of a snooze, ms since the epoch. ``text``: of a comment, or why."""
+    """The body of a POST."""
 
-    until: int | None = None
-    text: str = ""
+    until: int | None = None  # of a snooze, ms since the epoch
+    text: str = ""  # of a comment, or the reason
 
 
 class IncidentActions:

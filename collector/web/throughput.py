@@ -25,7 +25,7 @@ _DAY: Final = 86_400.0
 
 
 class TransferDenied(Exception):
-    """No transfer; ``status`` and ``words`` say why, ``wait`` seconds may change that (0: waiting will not)."""
+    """No transfer; ``status`` and ``message`` say why, ``wait`` seconds may change that (0: waiting will not)."""
 
     def __init__(self, status: int, message: str, wait: int = 0) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class ThroughputServer:
         self._running = 0
 
     async def send(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
-        """As many random bytes as ``?bytes=`` asks for. Raises NotNow."""
+        """As many random bytes as ``?bytes=`` asks for. Raises TransferDenied."""
         size = _size(request.query.get("bytes", ""))
         async with self._slot(agent):
             response = web.StreamResponse()
@@ -76,7 +76,7 @@ class ThroughputServer:
             return response
 
     async def receive(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
-        """Read what is posted and throw it away. Raises NotNow; TimeoutError when it comes too slowly."""
+        """Read what is posted and throw it away. Raises TransferDenied; TimeoutError when it comes too slowly."""
         if (request.content_length or 0) > MAX_THROUGHPUT:
             raise _too_much()
         async with self._slot(agent):
@@ -98,7 +98,7 @@ class ThroughputServer:
 
     @asynccontextmanager
     async def _slot(self, agent: str) -> AsyncIterator[None]:
-        """One of the few places, and one of the agent's transfers. Raises NotNow."""
+        """One of the few places, and one of the agent's transfers. Raises TransferDenied."""
         now = self._clock()
         transfers = self._transfers.setdefault(agent, deque())
         while transfers and now - transfers[0] >= _DAY:

@@ -63,7 +63,7 @@ UNITS: Final[Mapping[str, str]] = {
 }  # by the end of a name, the longest first
 
 
-class Section(NamedTuple):
+class ReferenceSection(NamedTuple):
     """Families that belong together."""
 
     title: str
@@ -71,7 +71,7 @@ class Section(NamedTuple):
     families: list[Family]
 
 
-def sections() -> list[Section]:
+def sections() -> list[ReferenceSection]:
     """All families that a collector may expose, each once."""
     seen: set[str] = set()
     by_source = {}
@@ -80,7 +80,7 @@ def sections() -> list[Section]:
         families = {family.name: family for family in _families(vars(module)) if family.name not in seen}
         seen.update(families)
         by_source[source] = [*families.values(), *_computed(source)]
-    return [Section(title, source, by_source[source]) for source, title in SECTIONS.items()]
+    return [ReferenceSection(title, source, by_source[source]) for source, title in SECTIONS.items()]
 
 
 def declaring_modules() -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 FamilyType = Literal["gauge", "counter", "histogram", "info"]
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """One value of a family."""
 
     value: float
@@ -22,7 +22,7 @@ class FamilySamples(NamedTuple):
     """What is to be exposed of a family now; without samples it is left out."""
 
     family: "Family"
-    samples: list[Sample]
+    samples: list[MetricSample]
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -35,11 +35,11 @@ class Family(msgspec.Struct, frozen=True):
 
     def of(self, value: float | None) -> FamilySamples:
         """The one sample of a family without labels; none while there is nothing to say."""
-        return FamilySamples(self, [] if value is None else [Sample(value)])
+        return FamilySamples(self, [] if value is None else [MetricSample(value)])
 
     def by(self, samples: Iterable[tuple[tuple[str, ...], float | None]]) -> FamilySamples:
         """A sample for each tuple of label values that has a value."""
-        return FamilySamples(self, [Sample(value, labels) for labels, value in samples if value is not None])
+        return FamilySamples(self, [MetricSample(value, labels) for labels, value in samples if value is not None])
 
 
 class Histogram:
@@ -58,8 +58,8 @@ class Histogram:
     def samples(self) -> FamilySamples:
         bounds = [*(repr(bound) for bound in self._bounds), "+Inf"]
         cumulative = list(accumulate(self._counts))
-        buckets = [Sample(count, (bound,), "_bucket") for bound, count in zip(bounds, cumulative, strict=True)]
-        totals = [Sample(cumulative[-1], (), "_count"), Sample(self._sum, (), "_sum")]
+        buckets = [MetricSample(count, (bound,), "_bucket") for bound, count in zip(bounds, cumulative, strict=True)]
+        totals = [MetricSample(cumulative[-1], (), "_count"), MetricSample(self._sum, (), "_sum")]
         return FamilySamples(self._family, buckets + totals)
 
 

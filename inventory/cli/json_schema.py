@@ -48,7 +48,7 @@ class _SchemaBuilder:
         """The schema of one type as people write it."""
         if isinstance(info, inspect.Metadata):
             if choices := (info.extra or {}).get("choices"):
-                return {"enum": list(choices())}
+                return {"enum": sorted(choices())}
             reader_name = (info.extra or {}).get("reader")
             return dict(_SCALAR_SCHEMAS[reader_name]) if reader_name else self.schema_of(info.type)
         if isinstance(info, inspect.StructType):

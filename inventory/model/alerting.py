@@ -65,8 +65,8 @@ class ConditionType(msgspec.Struct, frozen=True, kw_only=True):
     defaults: tuple[Condition, ...]  # those that hold where the inventory does not change them
     titled: bool = False  # a mail bears its title whatever the cause
     advice: tuple[str, ...] = ()  # what to do first, a catalogue entry each; () where cause or kind of probe decides
-    # MODULE:FUNCTION of the collector that finds its problems (collector.evaluator.detectors); "" for those that the
-    # evaluator finds itself
+    # MODULE:FUNCTION of the collector that finds its problems (collector.evaluator.problems.detectors); "" for those
+    # that the evaluator finds itself
     detector: str = ""
 
 

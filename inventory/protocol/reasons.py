@@ -137,7 +137,12 @@ def to_wire(reason: str) -> str | Phrase:
         return to_wire(reason.values[0])
     if not reason.values:
         return _one_line(reason)  # whose template is known by its words
-    return Phrase(reason.template, tuple(map(to_wire, reason.values)))
+    return Phrase(reason.template, tuple(map(_value_to_wire, reason.values)))
+
+
+def _value_to_wire(value: str) -> str | Phrase:
+    """Words of which no template is known stay a reason among the values: an older program's may be read back."""
+    return Phrase(_PLAIN, (_one_line(value),)) if isinstance(value, Reason) and value.plain else to_wire(value)
 
 
 def from_wire(received: str | Phrase) -> Reason:

@@ -36,7 +36,7 @@ def compile_reader(info: inspect.Type) -> Reader:
     """The reader of a type as msgspec describes it."""
     if isinstance(info, inspect.Metadata):
         if choices := (info.extra or {}).get("choices"):
-            return lambda node, path, source: scalars.choice(choices())(node, path, source)
+            return lambda node, path, source: scalars.choice(sorted(choices()))(node, path, source)
         reader_name = (info.extra or {}).get("reader")
         if reader_name == "slug":
             return scalars.slug

@@ -16,14 +16,14 @@ import msgspec
 from alerts.channels.config import ChannelSettings, RelaySettings
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.objectives import GoalProblems
 from collector.evaluator.outgoing_mail import MailWriter
-from collector.evaluator.self_checks import SelfChecks
+from collector.evaluator.problems.goal_problems import GoalProblems
+from collector.evaluator.problems.self_checks import SelfChecks
 from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
 from collector.ingest.state import AgentState
 from collector.ingest.timing import Timing
-from collector.ledger.steps import LedgerTail
+from collector.ledger.state_step import LedgerTail
 from collector.queries.reader import LedgerReader
 from collector.store.opening import open_store
 from collector.store.records import RegisteredCheck

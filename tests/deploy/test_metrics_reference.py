@@ -15,7 +15,7 @@ def test_a_stale_reference_is_refused(tmp_path, monkeypatch, capsys: pytest.Capt
     assert metrics.main(["--check"]) == 1
     (tmp_path / "metrics.md").write_text(metrics.render() + "more\n", "utf-8")
     assert metrics.main(["--check"]) == 1
-    assert "stale" in capsys.readouterr().out
+    assert "stale" in capsys.readouterr().err
     assert metrics.main([]) == 0
     assert metrics.main(["--check"]) == 0
 

@@ -40,6 +40,10 @@ RETIRED = {
 }
 
 
+# The system's own terms: a process that takes in orphans, a handshake.
+ALLOWED = {"_adopt_orphans", "_shake_hands"}
+
+
 def sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -71,7 +75,7 @@ def test_a_word_that_was_given_up_names_nothing(word: str) -> None:
         f"{path.relative_to(ROOT)}: {name}"
         for path in sources()
         for name in (path.stem, *definitions(path))
-        if word in words_of(name)
+        if word in words_of(name) and name not in ALLOWED
     ]
     assert not found, f"say {RETIRED[word]}"
 

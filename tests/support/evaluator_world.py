@@ -19,9 +19,9 @@ from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Incident
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.objectives import GoalProblems
 from collector.evaluator.outgoing_mail import MailWriter
-from collector.evaluator.self_checks import SelfCheck, SelfChecks
+from collector.evaluator.problems.goal_problems import GoalProblems
+from collector.evaluator.problems.self_checks import SelfCheck, SelfChecks
 from collector.goals.evaluate import Evaluation
 from collector.ingest import recovery
 from collector.ingest.ingest import Ingest

@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from collector.ledger.batch_step import apply_slice
 from collector.ledger.figures import history
-from collector.ledger.steps import LedgerTail, Span, step
-from collector.ledger.take import apply_slice
+from collector.ledger.state_step import LedgerTail, Span, step
 from inventory.build.load import load
 from inventory.model.entities import Check, Inventory
 from inventory.protocol.states import CheckStatus

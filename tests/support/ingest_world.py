@@ -10,7 +10,7 @@ import msgspec
 
 from collector.ingest.ingest import Ingest
 from collector.ingest.state import AgentState
-from collector.ledger.steps import LedgerTail
+from collector.ledger.state_step import LedgerTail
 from collector.store.records import DeadLetter, RegisteredCheck
 from collector.store.sqlite.database import Database
 from collector.store.sqlite.store import SqliteStore

@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.jobs.book import JobStore
-from agent.jobs.book import directory as jobs_directory
 from agent.jobs.state import START, SUCCESS, PingEvent
+from agent.jobs.store import JobStore
+from agent.jobs.store import directory as jobs_directory
 from deploy.programs import free_port
 from inventory.base.clock import SystemClock
 from tests.support.chrony import chrony

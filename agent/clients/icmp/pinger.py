@@ -89,7 +89,7 @@ class IcmpPinger:
     async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         """``count`` requests with ``size`` bytes of payload, ``spacing`` seconds apart, all over after ``seconds``.
 
-        Raises Trouble when this machine does not let us.
+        Raises ProbeFailed when this machine does not let us.
         """
         channel = self._channels.get(address.version)
         if channel is None:

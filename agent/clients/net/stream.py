@@ -50,7 +50,7 @@ class TcpStream:
         return address
 
     async def send(self, data: bytes) -> None:
-        """Raises Trouble when the far end has gone."""
+        """Raises ProbeFailed when the far end has gone."""
         if self.tls is not None:
             self.tls.write(data)  # into memory: never blocks
             data = self._outgoing.read()
@@ -128,7 +128,7 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     """Connect to the first address that answers; the stream and how long that address took, in seconds.
 
     Each address but the last gets its share of ``seconds``, so that one that swallows packets does not hide the
-    next. Every address is judged by the agent's limits first. Raises Trouble with the last address's reason, or the
+    next. Every address is judged by the agent's limits first. Raises ProbeFailed with the last address's reason, or the
     last that says something about the target.
     """
     deadline = time.perf_counter() + seconds

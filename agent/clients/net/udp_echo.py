@@ -42,7 +42,7 @@ class UdpEchoBurst:
         self._arrivals = ReceiveClock()
 
     async def send(self, seconds: float) -> PingResult:
-        """What came back within ``seconds``. Raises Trouble when this machine, or the network at once, says no."""
+        """What came back within ``seconds``. Raises ProbeFailed when this machine, or the network at once, says no."""
         who = endpoint(self._address, self._port)
         family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
         try:

@@ -16,9 +16,9 @@ from collector.ingest.state import AgentState
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import Effect, NewEvent
 from collector.ingest.sums import Sums
+from collector.ledger.batch_step import apply_slice, recount
 from collector.ledger.placement import Placement
-from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
-from collector.ledger.take import apply_slice, recount
+from collector.ledger.state_step import LedgerTail, OutOfOrder, Span, first_tail, step
 from inventory.protocol import kinds
 from inventory.protocol.reasons import received, template
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN

@@ -5,7 +5,7 @@ from typing import Final
 from collector.ingest.plans import CompiledPlan, Plans
 from collector.ingest.state import Overlay
 from collector.ingest.steps.admission import bounded_health
-from collector.ingest.steps.context import PushContext
+from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.examine import MAX_TIME
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Present, Reading
@@ -13,7 +13,7 @@ from inventory.protocol.wire import Present, Reading
 MAX_LOOKS: Final = 2**31
 
 
-def note_contact(context: PushContext, plans: Plans) -> list[bytes]:
+def note_contact(context: IngestContext, plans: Plans) -> list[bytes]:
     """Into the agent's state. Gives the plan to ask for, if the present state names one that is not known."""
     push, state, received = context.push, context.state, context.received
     state.backlog = max(0, push.backlog)

@@ -8,7 +8,7 @@ from collector.ingest.steps.examine import ExaminedBatch
 from inventory.protocol.wire import Push
 
 
-class PushContext(msgspec.Struct, frozen=True, kw_only=True):
+class IngestContext(msgspec.Struct, frozen=True, kw_only=True):
     """One push on its way. Frozen: what its steps change is the successor and the effect, and both are its own."""
 
     push: Push  # the message, its numbers bounded

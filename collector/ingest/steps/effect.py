@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 
 
 class NewEvent(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from collector.ingest.state import AgentState
-from collector.ingest.steps.context import PushContext
+from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import NewEvent
 from collector.store.interfaces.store import Store
@@ -32,7 +32,7 @@ class Sequencer:
         self._store = store
         self._plan_requests: dict[tuple[str, bytes], int] = {}  # by agent and digest, since the start
 
-    async def sequence(self, context: PushContext, want: list[bytes]) -> Verdict:
+    async def sequence(self, context: IngestContext, want: list[bytes]) -> Verdict:
         """The verdict; ``want``: plans to ask for in any case.
 
         What is taken moves the watermark. A conflict and a broken chain leave a finding in the effect.
@@ -51,7 +51,7 @@ class Sequencer:
             return Verdict("reposition", reason, want)
         if examined.plan is None and not self._gave_up_on_plan(state.agent, batch.plan):
             return Verdict("none", want=[*want, batch.plan])
-        if context.believed and (timing := state.timing.asking_for_echo()) is not None:
+        if context.believed and (timing := state.timing.requesting_echo()) is not None:
             state.timing = timing
             return Verdict("reposition", "push again: the clocks are not known yet")
         state.watermark = Position(batch.epoch, batch.last)
@@ -80,13 +80,13 @@ def _content(batch: Batch) -> tuple[object, ...]:
     return (batch.plan, batch.boot, batch.base, batch.checks, batch.counts, batch.at, batch.states, batch.latency)
 
 
-def _report_conflict(context: PushContext, batch: Batch) -> None:
+def _report_conflict(context: IngestContext, batch: Batch) -> None:
     data = {"epoch": batch.epoch, "first": batch.start, "last": batch.last}
     context.effect.events.append(NewEvent(context.received, None, "conflict", data, True))
     context.effect.dead_letters.append(dead_letter(OTHER_CONTENT, batch))
 
 
-def _report_breach(context: PushContext, batch: Batch) -> None:
+def _report_breach(context: IngestContext, batch: Batch) -> None:
     previous, why = batch.previous, batch.breach[:MAX_BREACH]
     lost = batch.start - previous.seq - 1 if previous is not None and previous.epoch == batch.epoch else None
     data = {"why": why, "epoch": batch.epoch, "first": batch.start, "lost": lost}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from alerts.incident.finding import IngestFinding
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.store.records import (
     AddedDeadLetter,
     AddedEvent,

@@ -6,7 +6,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.store.records import ClosedSpan
 from collector.store.sqlite.statements import execute_many, last_row
 

@@ -22,7 +22,7 @@ def _help(words: str) -> msgspec.Meta:
 
 
 class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One trouble of an incident: a check that is down, an agent that is not heard, a goal at risk."""
+    """One problem of an incident: a check that is down, an agent that is not heard, a goal at risk."""
 
     key: str
     condition: Annotated[str, _help("the inventory's condition that it met")]

@@ -71,7 +71,7 @@ class IncidentApi:
                 ("acknowledge", "Take an open incident on: no reminders, no escalation"),
                 ("snooze", "No reminders of an open incident until a time"),
                 ("comment", "Write a line into an open incident's history"),
-                ("close", "Close an incident whose troubles are no more than a record"),
+                ("close", "Close an incident whose problems are no more than a record"),
             )
         )
 

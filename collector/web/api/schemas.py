@@ -13,7 +13,7 @@ from alerts.language.catalogue import SOURCE
 from alerts.language.reasons import translate
 from collector.goals import evaluate
 from collector.ledger.figures import Figure
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from collector.queries.agents import AgentSummary
 from collector.queries.problem_spans import ProblemSpan
@@ -151,7 +151,7 @@ class GoalAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lacks: list[LocalizedText]
 
 
-class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ProblemSpanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch in which a check was not up."""
 
     uid: str
@@ -168,11 +168,11 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason_vi: InVietnamese = msgspec.UNSET
 
 
-class TroublesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ProblemSpansAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What is not up now, and what was not."""
 
-    open: list[TroubleAnswer]
-    past: list[TroubleAnswer]
+    open: list[ProblemSpanAnswer]
+    past: list[ProblemSpanAnswer]
 
 
 class AgentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +202,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True):
     error: str
 
 
-R = TypeVar("R", CheckAnswer, SpanAnswer, TroubleAnswer)
+R = TypeVar("R", CheckAnswer, SpanAnswer, ProblemSpanAnswer)
 
 
 def with_translation(one: R, language: str | None) -> R:
@@ -316,9 +316,9 @@ def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
     )
 
 
-def trouble(one: ProblemSpan, causes: Mapping[tuple[str, int], Cause]) -> TroubleAnswer:
+def problem_span(one: ProblemSpan, causes: Mapping[tuple[str, int], Cause]) -> ProblemSpanAnswer:
     cause = causes[one.entry.uid, one.start]
-    return TroubleAnswer(
+    return ProblemSpanAnswer(
         uid=one.entry.uid,
         check=one.entry.name,
         title=title(one.entry),

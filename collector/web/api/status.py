@@ -109,9 +109,9 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/troubles",
-                self.troubles,
+                self.problem_spans,
                 "The stretches in which checks were not up, with their causes",
-                schemas.TroublesAnswer,
+                schemas.ProblemSpansAnswer,
                 (
                     LIMIT,
                     QueryParameter("before", "past ones that ended before this, ms since the epoch", MS_SCHEMA),
@@ -196,7 +196,7 @@ class StatusApi:
         names = self._reader.inventory.goals
         return json_response([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
 
-    async def troubles(self, request: web.Request) -> web.Response:
+    async def problem_spans(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "limit", "before", "lang")
         language = one_of(request.query, "lang", LANGUAGES)
         limit = whole_number(request.query, "limit", 100, MAX_ITEMS)
@@ -204,9 +204,9 @@ class StatusApi:
         open_ = problem_spans.open_problem_spans(self._reader)[:limit]
         past = await problem_spans.past_problem_spans(self._reader, limit, before)
         causes = await problem_spans.problem_span_causes(self._reader, [*open_, *past])
-        content = schemas.TroublesAnswer(
-            open=[schemas.with_translation(schemas.trouble(one, causes), language) for one in open_],
-            past=[schemas.with_translation(schemas.trouble(one, causes), language) for one in past],
+        content = schemas.ProblemSpansAnswer(
+            open=[schemas.with_translation(schemas.problem_span(one, causes), language) for one in open_],
+            past=[schemas.with_translation(schemas.problem_span(one, causes), language) for one in past],
         )
         return json_response(content)
 

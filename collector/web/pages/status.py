@@ -22,7 +22,7 @@ from inventory.protocol.states import NAMES, UNKNOWN
 
 DAY = 86_400_000
 MAX_ALL_CHECKS = 300  # checks up to which the first page shows every one of them
-MAX_TROUBLES = 50  # troubles on the first page
+MAX_PROBLEMS = 50  # on the first page
 
 
 def pages(context: PageContext) -> "StatusPages":
@@ -73,7 +73,7 @@ class StatusPages:
         incidents = self._incidents.open()
         covered = self._incidents.ongoing_problems()
         # silence is not down: what nothing is known of is counted, not listed
-        troubles = [
+        problems = [
             one
             for one in open_problem_spans(self._reader)
             if one.state != UNKNOWN and Ref(NAMES[one.state], one.entry.uid) not in covered
@@ -82,9 +82,9 @@ class StatusPages:
             request,
             "first.html",
             groups=groups,
-            incidents=[incident_line(one, self._formatter(request)) for one in incidents[:MAX_TROUBLES]],
-            troubles=troubles[:MAX_TROUBLES],
-            more=max(len(troubles) - MAX_TROUBLES, 0),
+            incidents=[incident_line(one, self._formatter(request)) for one in incidents[:MAX_PROBLEMS]],
+            problems=problems[:MAX_PROBLEMS],
+            more=max(len(problems) - MAX_PROBLEMS, 0),
             backups=await backup_lines(self._reader, now, whole=show_all),
             agents=[schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)],
             checks=counts.total(),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupFacts, ReadVerdict, RepositoryLock
-from agent.backup.judge import BackupPolicy, duration_text, evaluate_backup, usual_size
+from agent.backup.verdict import BackupPolicy, duration_text, evaluate_backup, usual_size
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 NOW = 1_795_000_000.0

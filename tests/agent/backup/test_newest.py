@@ -17,6 +17,7 @@ from agent.backup import place
 from agent.backup.facts import MOST_COPIES, BackupRefused
 from agent.backup.newest import scan
 from inventory.grammars.file_patterns import FilePattern
+from inventory.protocol.reasons import packed
 
 NOW = 1_795_000_000.0
 UTC = datetime.UTC
@@ -147,7 +148,7 @@ class TestScan:
         facts = scan(str(tmp_path), FilePattern("db-*.gz"), (), NOW)
         assert facts.unreadable == 1
         assert facts.why_unreadable == "db-?.gz: its links lead in a circle"
-        msgspec.json.encode(facts)
+        msgspec.json.encode(facts, enc_hook=packed)
 
     def test_links_within_count_and_links_out_do_not(self, tmp_path: Path) -> None:
         inside, outside = tmp_path / "in", tmp_path / "out"

@@ -13,9 +13,9 @@ import pytest
 
 from agent.backup import commands
 from agent.backup.facts import BackupFacts, BackupQuery
-from agent.backup.judge import BackupPolicy, evaluate_backup
 from agent.backup.repositories import restic
-from agent.backup.work import scan
+from agent.backup.verdict import BackupPolicy, evaluate_backup
+from agent.backup.worker import scan
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 HOUR = 3600.0

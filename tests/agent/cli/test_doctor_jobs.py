@@ -8,9 +8,9 @@ import pytest
 
 from agent.cli import doctor
 from agent.config import LimitsSettings, Settings
-from agent.jobs.book import JobStore, directory
 from agent.jobs.candidates import MOST_NAMES, candidates
 from agent.jobs.state import SUCCESS, PingEvent
+from agent.jobs.store import JobStore, directory
 from agent.uplink.plans import StoredPlan, read
 from inventory.protocol.plan import Plan, PlannedCheck
 from tests.support.clock import BEGIN, DAY, FakeClock

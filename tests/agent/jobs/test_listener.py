@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from agent.config import PingSettings, Settings
-from agent.jobs.book import MOST_BODY, JobStore, directory
-from agent.jobs.side import JobsService
+from agent.jobs.service import JobsService
 from agent.jobs.state import JobRecord
+from agent.jobs.store import MOST_BODY, JobStore, directory
 from deploy.programs import free_port
 from inventory.base.clock import SystemClock
 from inventory.base.types import Secret
@@ -411,9 +411,9 @@ async def test_a_port_in_use_is_said_and_nobody_is_said_to_listen(
 ALONE = """
 import asyncio, sys
 from pathlib import Path
+
 from agent.config import PingSettings, Settings
-from agent.jobs.side import JobsService
-from inventory.base.clock import SystemClock
+from agent.jobs.service import JobsService
 from inventory.protocol.plan import decode
 
 async def main(where, port):

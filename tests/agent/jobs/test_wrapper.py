@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from agent.config import PingSettings, Settings
-from agent.jobs.book import MOST_BODY, JobStore, directory
 from agent.jobs.delivery import FORGOTTEN, WaitingPing, import_stored_pings, ping, stored_pings
-from agent.jobs.side import JobsService
+from agent.jobs.service import JobsService
 from agent.jobs.stamp import stamp
+from agent.jobs.store import MOST_BODY, JobStore, directory
 from deploy.programs import free_port
 from inventory.base.clock import SystemClock
 from inventory.protocol.plan import Plan, PlannedCheck

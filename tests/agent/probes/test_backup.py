@@ -84,7 +84,7 @@ def workers(what: str) -> list[int]:
     return [
         child.pid
         for child in psutil.Process().children()
-        if " ".join(child.cmdline()[1:]).startswith(f"-m agent.backup.work {what}".strip())
+        if " ".join(child.cmdline()[1:]).startswith(f"-m agent.backup.worker {what}".strip())
     ]
 
 
@@ -215,11 +215,12 @@ class TestFiles:
         (world.copies / "locked").mkdir(mode=0o000)
         shutil.chown(world.copies, 65534)
         script = (
-            "import sys, time, msgspec; from agent.backup.work import scan\n"
+            "import sys, time, msgspec; from agent.backup.worker import scan\n"
+            "from inventory.protocol.reasons import packed\n"
             "from agent.backup.facts import BackupQuery\n"
             "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "facts = scan(BackupQuery(evidence='files', path=sys.argv[1], files='**/*'), time.time())\n"
-            "print(msgspec.json.encode(facts).decode())"
+            "print(msgspec.json.encode(facts, enc_hook=packed).decode())"
         )
         for folder in (world.home, *world.home.parents[:3]):
             if folder != Path("/tmp"):

@@ -17,12 +17,12 @@ import pytest
 
 from agent import config, probes
 from agent.config import DrillSettings, Settings
-from agent.jobs import drill as drills
-from agent.jobs.book import ClockClient
-from agent.jobs.drill import DrillNotStarted
-from agent.jobs.drillbook import KEPT, DrillResult, DrillStore, directory
-from agent.jobs.drills import DrillScheduler, is_due
+from agent.jobs.drills import run as drills
+from agent.jobs.drills.run import DrillNotStarted
+from agent.jobs.drills.schedule import DrillScheduler, is_due
+from agent.jobs.drills.store import KEPT, DrillResult, DrillStore, directory
 from agent.jobs.stamp import Stamp
+from agent.jobs.store import ClockClient
 from agent.jobs.tree import measure_tree
 from agent.probe import Limits, Outcome, ProbeContext
 from inventory.base.clock import SystemClock
@@ -511,5 +511,5 @@ def test_settings_without_drills_or_jobs_load_nothing_of_theirs() -> None:
         "'inventory.grammars.job_names'))))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"agent.jobs.side", "inventory.grammars.job_names"}
+    assert set(done.stdout.split()) == {"agent.jobs.service", "inventory.grammars.job_names"}
     assert Settings().drills == {}

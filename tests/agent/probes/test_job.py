@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.jobs.book import LISTENING, ClockClient, JobStore
 from agent.jobs.stamp import Stamp, to_wall_time
 from agent.jobs.state import (
     FAIL,
@@ -27,6 +26,7 @@ from agent.jobs.state import (
     new_record,
     with_event,
 )
+from agent.jobs.store import LISTENING, ClockClient, JobStore
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.job import Job
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP

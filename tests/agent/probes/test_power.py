@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.ups.asking import SHARED_SECONDS, TimedReading, UpsProbe, UpsReadings
 from agent.clients.ups.model import UpsReading, power_source
+from agent.clients.ups.reader import SHARED_SECONDS, TimedReading, UpsProbe, UpsReadings
 from agent.failure import ProbeFailed
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.power import Power

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent import probes
-from agent.clients.ups.asking import PowerSources
 from agent.clients.ups.model import FLAG_MEASURES, PLAUSIBLE, UpsReading
+from agent.clients.ups.reader import PowerSources
 from agent.failure import ProbeFailed
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups

@@ -21,7 +21,7 @@ from agent.spool.frames import (
     record_frame,
     result_frame,
 )
-from collector.ledger.steps import LedgerTail, Span, first_tail, step
+from collector.ledger.state_step import LedgerTail, Span, first_tail, step
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Batch, Record
 

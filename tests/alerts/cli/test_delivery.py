@@ -28,7 +28,7 @@ FROM = "haidang@province.example"
 
 async def attempt(ways: ChannelSettings, address: str = "operator@province.example", **options: Any) -> tuple[int, str]:
     lines: list[str] = []
-    code = await delivery_test.try_channels(ways, address, tell=lines.append, **options)
+    code = await delivery_test.try_channels(ways, address, report=lines.append, **options)
     return code, "\n".join(lines)
 
 

@@ -12,9 +12,10 @@ from alerts.mail import advice
 from alerts.mail.advice import BY_KIND
 from alerts.mail.story import CAUSE_SENTENCES
 from alerts.mail.topic import TOPIC_NAMES
-from inventory.model.alerting import CONDITION_TYPES, default_conditions
+from inventory.model.alerting import CONDITION_TYPES
 from inventory.protocol import causes, kinds
 from tests.support import mails
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 KINDS = sorted(json.loads((mails.ROOT / "inventory" / "protocol" / "kinds.json").read_text("utf-8")))
 ALL = {
@@ -41,7 +42,7 @@ def test_every_cause_has_its_advice_and_its_sentence() -> None:
     assert set(advice.BY_CAUSE) == set(causes.CAUSES) - {causes.SERVICE}
 
 
-@pytest.mark.parametrize("condition", default_conditions(), ids=lambda one: one.id)
+@pytest.mark.parametrize("condition", DEFAULT_CONDITIONS, ids=lambda one: one.id)
 def test_every_condition_has_its_advice(condition) -> None:
     for kind in condition.select.kinds or KINDS:
         found = advice.steps(causes.SERVICE, "service:uid", kind, condition.on)

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from alerts.incident.problem import Subject
 from alerts.notify.conditions import condition_for, condition_of, condition_state, duration_state
-from inventory.model.alerting import MINUTE, Alerting, Condition, default_conditions
+from inventory.model.alerting import MINUTE, Alerting, Condition
 from inventory.model.selectors import Selector
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
+from tests.support.conditions import DEFAULT_CONDITIONS
 from tests.support.incident_world import START, check, province
 
-DOWN_3 = next(condition for condition in default_conditions() if condition.id == "down")
-SLOW = next(condition for condition in default_conditions() if condition.id == "degraded")
+DOWN_3 = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "down")
+SLOW = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "degraded")
 
 
 def seen(state: int, looks: int, lasted: int = 0) -> CheckStatus:
@@ -46,7 +47,7 @@ class TestWhich:
             Condition(id="dns", on="down", select=Selector(tags=("dns",)), looks=1, out_of=1),
             Condition(id="never", on="down", select=Selector(sites=("south",)), off=True),
         )
-        inventory = province(Alerting(conditions=(*own, *default_conditions())))
+        inventory = province(Alerting(conditions=(*own, *DEFAULT_CONDITIONS)))
 
         def of(uid: str) -> str | None:
             condition = condition_of(inventory, inventory.checks[uid], "down")
@@ -56,7 +57,7 @@ class TestWhich:
         assert of("north-dns") == "dns"  # and again, from memory
 
     def test_one_inventory_is_not_taken_for_another(self):
-        off = tuple(replace(condition, off=True) for condition in default_conditions())
+        off = tuple(replace(condition, off=True) for condition in DEFAULT_CONDITIONS)
         quiet, usual = province(Alerting(conditions=off)), province()
         one = usual.checks["north-web"]
         for _ in range(2):
@@ -71,7 +72,7 @@ class TestWhich:
             Condition(id="far", on="silent", select=Selector(sites=("south",)), for_ms=MINUTE),
             Condition(id="letters", on="finding", names=("dead letters",), severity="critical"),
         )
-        inventory = province(Alerting(conditions=(*own, *default_conditions())))
+        inventory = province(Alerting(conditions=(*own, *DEFAULT_CONDITIONS)))
         south = Subject(agency="south", site="south", agent="south")
 
         def found(on, subject, name=""):

@@ -10,7 +10,7 @@ from collector.causes.present import (
     PresentView,
     present_causes,
 )
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.model.entities import Check
 from inventory.protocol.states import CheckStatus
 from tests.collector.causes.test_stories import fault

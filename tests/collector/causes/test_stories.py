@@ -6,13 +6,14 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
+from collector.causes.elements import power
 from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proofs, agent_life
 from collector.causes.moments import PastMoment
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause
+from collector.ledger.batch_step import apply_slice
 from collector.ledger.figures import history
-from collector.ledger.steps import Span
-from collector.ledger.take import apply_slice
+from collector.ledger.state_step import Span
 from inventory.model.entities import Check
 from tests.collector.causes.test_truth import evidence, topology
 from tests.support import histories
@@ -266,13 +267,13 @@ def test_a_badly_placed_silence_proves_nothing_of_other_agents_moments() -> None
     moment = PastMoment(
         CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
     )
-    assert not moment.is_alive("power:b")
+    assert not moment.is_alive(power("b"))
     for name in ("gateway", "hub"):
         at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50)
     moment = PastMoment(
         CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
     )
-    assert moment.is_alive("power:b")
+    assert moment.is_alive(power("b"))
 
 
 # -- spans laid by hand, for what the estate does not have

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 import inventory
+from collector.causes.paths import CheckPath
 from collector.causes.present import AgentContact, PresentView, present_causes
-from collector.causes.topology import CheckPath, Topology
+from collector.causes.topology import Topology
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Agency, Agent, Check, Device, Inventory, Link, Province, Site

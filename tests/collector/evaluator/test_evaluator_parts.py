@@ -11,17 +11,19 @@ from hypothesis import strategies as st
 
 from alerts.incident.finding import IngestFinding
 from alerts.incident.message import message
-from collector.evaluator import self_checks, standby
+from collector.evaluator import standby
 from collector.evaluator.bounds import bounds_from_spans
-from collector.evaluator.findings import MESSAGES, finding_message
+from collector.evaluator.problems import self_checks
+from collector.evaluator.problems.findings import MESSAGES, finding_message
 from collector.evaluator.recent import MAX_LOOKS, RecentLooks
 from collector.evaluator.standby import Standby
 from collector.ledger.figures import history
-from collector.ledger.steps import Span, first_tail, step
-from inventory.model.alerting import FINDINGS, Condition, default_conditions
+from collector.ledger.state_step import Span, first_tail, step
+from inventory.model.alerting import FINDINGS, Condition
 from inventory.protocol.states import DEGRADED, DOWN, UP, CheckStatus
+from tests.support.conditions import DEFAULT_CONDITIONS
 
-OWN = next(one for one in default_conditions() if one.on == "collector")
+OWN = next(one for one in DEFAULT_CONDITIONS if one.on == "collector")
 
 
 def test_every_finding_has_a_sentence() -> None:

@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS
-from collector.evaluator.objectives import GoalProblems, beyond_reach, burn_rate, worst_of
-from collector.goals.evaluate import MET, MISSED, NOT_PROVEN, Evaluation
+from collector.evaluator.problems.goal_problems import GoalProblems, beyond_reach, burn_rate, worst_of
+from collector.goals.bounds import MET, MISSED, NOT_PROVEN
+from collector.goals.evaluate import Evaluation
 from collector.ledger.windows import Window
 from inventory.base.types import Text
-from inventory.model.alerting import DAY, HOUR, MINUTE, Condition, default_conditions
+from inventory.model.alerting import DAY, HOUR, MINUTE, Condition
 from inventory.model.entities import Agency, Agent, Check, Goal, Inventory, Site
+from tests.support.conditions import DEFAULT_CONDITIONS
 
 NOW = 1_800_000_000_000
-RISK = next(one for one in default_conditions() if one.on == "risk")
-MISS = next(one for one in default_conditions() if one.on == "missed")
+RISK = next(one for one in DEFAULT_CONDITIONS if one.on == "risk")
+MISS = next(one for one in DEFAULT_CONDITIONS if one.on == "missed")
 
 
 def evaluation(
@@ -149,7 +151,7 @@ class FakeReader:
 
 @pytest.fixture(autouse=True)
 def _goals_of_the_fake_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.evaluator.objectives.evaluate_goals", FakeReader.evaluate_goals)
+    monkeypatch.setattr("collector.evaluator.problems.goal_problems.evaluate_goals", FakeReader.evaluate_goals)
 
 
 def condition(on: str, goal: Goal) -> Condition | None:

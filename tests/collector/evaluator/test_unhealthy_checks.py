@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.evaluator.unhealthy_checks import UNHEALTHY, UnhealthyChecks
+from collector.evaluator.problems.unhealthy_checks import UNHEALTHY, UnhealthyChecks
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Present
 from tests.support.ingest_world import IngestWorld, plan_of
@@ -35,12 +35,12 @@ async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: I
     await agent.push(agent.batch(agent.all(UP, DOWN, UP), reasons=[(1, "refused")]))
     row = world.check("a1/c1").id
     assert seen(watch, world) == {row: (DOWN, 1)}
-    assert watch.unhealthy["a1"][row].reason == "refused"
+    assert watch.by_agent["a1"][row].reason == "refused"
     await agent.look_and_push(UP, DOWN, UP)
     await agent.look_and_push(UP, DOWN, UP)
     assert seen(watch, world) == {row: (DOWN, 3)}
     await agent.look_and_push(UP)
-    assert seen(watch, world) == {} and not watch.unhealthy
+    assert seen(watch, world) == {} and not watch.by_agent
 
 
 async def test_silence_is_not_down(world: IngestWorld) -> None:
@@ -64,7 +64,7 @@ async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_
     await agent.push(present=present, backlog=50)
     row = world.check("a1/c1").id
     assert seen(watch, world) == {row: (DOWN, 4)}
-    assert watch.unhealthy["a1"][row].provisional
+    assert watch.by_agent["a1"][row].provisional
     present = Present(agent.plan.digest, agent.boot, agent.now() + 0, bytes([UP] * 3), [now] * 3, [9] * 3)
     world.clock.advance(1_000)
     await agent.push(present=present, backlog=40)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, GoalEvidence, evaluate
+from collector.goals.bounds import MET, MISSED, NO_EVIDENCE, NOT_PROVEN
+from collector.goals.evaluate import GoalEvidence, evaluate
+from collector.ledger.batch_step import apply_slice
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import count
 from collector.ledger.figures import history
-from collector.ledger.steps import Span
-from collector.ledger.take import apply_slice
+from collector.ledger.state_step import Span
 from collector.ledger.timeline import TimelineSegment, timeline
 from collector.ledger.windows import Window, window_at
 from inventory.base.types import Text

@@ -11,7 +11,7 @@ import pytest
 from collector.ingest.committer import CommitItem
 from collector.ingest.limits import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING, PushError
 from collector.ingest.steps.effect import Effect, NewEvent
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position, Present, Push, Record, Run, decode_push, encode_push
 from tests.support.ingest_world import T0, ChainAgent, IngestWorld, plan_of

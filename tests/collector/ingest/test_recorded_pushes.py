@@ -5,9 +5,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from collector.store.database import Database
 
 from collector.ingest.ingest import Ingest
+from collector.store.sqlite.store import SqliteStore
 from inventory.protocol import plan as plans
 from inventory.protocol import states, wire
 from inventory.protocol.wire import Batch, Position
@@ -60,15 +60,17 @@ class Replay:
         self.path = path / "collector.db"
         self.copy = path / "copy.db"
         self.clock = collector_clock()
+        self.store: SqliteStore
         self.ingest: Ingest
 
     async def start(self) -> None:
-        self.ingest = Ingest(Database.open(self.path), self.clock)
+        self.store = SqliteStore.open(self.path)
+        self.ingest = Ingest(self.store, self.clock)
         await self.ingest.start()
 
     async def stop(self) -> None:
         await self.ingest.stop()
-        await self.ingest.database.close()
+        await self.store.close()
 
     async def hear(self, one: Exchange) -> wire.Ack:
         assert one.ack is not None
@@ -124,7 +126,7 @@ async def test_the_whole_story_comes_out_as_it_did(tmp_path: Path):
             name = PLANS[batch.plan.hex()].checks[run.check].name
             said[name].add((states.NAMES[run.state], run.reason))
             looks[name][batch.boot, run.first] = run.count
-    spans = await replay.ingest.database.read(
+    spans = await replay.store.database.read(
         lambda db: db.execute("SELECT check_id, state, looks, reason FROM spans").fetchall()
     )
     held, counted = defaultdict(set), defaultdict(int)

@@ -17,7 +17,7 @@ from collector.ingest import recovery
 from collector.ingest.clock import EARLIEST_WALL, TRUST_AGAIN_AFTER, ClockTrust
 from collector.ingest.plans import Plans
 from collector.ingest.steps.sequence import MAX_PLAN_REQUESTS
-from collector.ledger.take import apply_slice
+from collector.ledger.batch_step import apply_slice
 from collector.store.errors import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from inventory.protocol.wire import Position, Record, Run

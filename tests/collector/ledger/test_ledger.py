@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from collector.ledger.batch_step import apply_slice
 from collector.ledger.counted import count
 from collector.ledger.figures import Figure, figure, history
-from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, open_span, prolonged, step
-from collector.ledger.take import apply_slice
+from collector.ledger.state_step import LedgerTail, OutOfOrder, Span, first_tail, open_span, prolonged, step
 from collector.ledger.timeline import EXCLUDED, measure, timeline
 
 UP, DEGRADED, DOWN, UNKNOWN = range(4)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.ledger.batch_step import apply_slice
 from collector.ledger.counted import count
 from collector.ledger.figures import figure, history
 from collector.ledger.placement import (
@@ -20,7 +21,6 @@ from collector.ledger.placement import (
     starts_before,
     wall_right,
 )
-from collector.ledger.take import apply_slice
 from inventory.protocol.wire import Echo, Reading
 
 BOOT = b"boot-one"

@@ -21,7 +21,7 @@ from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState, Overlay
-from collector.ledger.steps import LedgerTail
+from collector.ledger.state_step import LedgerTail
 from collector.metrics import agents as agent_series
 from collector.metrics import exposition, fleet, negotiation
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent, pieces

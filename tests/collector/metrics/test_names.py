@@ -24,7 +24,7 @@ from alerts.channels.config import (
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.metrics import exposition
 from deploy.reference.metrics import sections
-from inventory.base.families import Family, FamilySamples, Histogram, Sample
+from inventory.base.families import Family, FamilySamples, Histogram, MetricSample
 from inventory.base.types import Secret
 from inventory.protocol import health, states
 from inventory.protocol.plan import decode
@@ -189,7 +189,7 @@ async def test_promtool_finds_nothing_wrong_with_any_declared_name() -> None:
 def example(family: Family) -> FamilySamples:
     if family.type == "histogram":
         return Histogram(family, (0.1, 1.0)).samples()
-    return FamilySamples(family, [Sample(1, tuple("x" for _ in family.labels))])
+    return FamilySamples(family, [MetricSample(1, tuple("x" for _ in family.labels))])
 
 
 async def lint(text: str) -> None:

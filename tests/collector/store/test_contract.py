@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from alerts.incident.entities import Incident
-from collector.ledger.steps import Span
+from collector.ledger.state_step import Span
 from collector.store import cells
 from collector.store.cells import FIVE_MINUTES, HOUR
 from collector.store.errors import StoreError

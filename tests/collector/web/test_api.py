@@ -231,7 +231,7 @@ async def test_agencies_goals_incidents_agents(told):
     (goal,) = await told.json("/api/v1/goals", list[web_schemas.GoalAnswer])
     assert (goal.id, goal.window, goal.members, goal.objective) == ("g1", "rolling-30d", 3, 0.99)
     assert goal.lower <= goal.best <= goal.upper
-    found = await told.json("/api/v1/troubles", web_schemas.TroublesAnswer)
+    found = await told.json("/api/v1/troubles", web_schemas.ProblemSpansAnswer)
     assert {(t.check, t.state) for t in found.open} == {("mail", "unknown")}  # nobody has looked at the gate yet
     assert [(t.check, t.state, t.reason) for t in found.past] == [("portal", "down", "192.0.2.1:443 <refused>")]
     # nothing else was looked at then, and where the portal stands nobody said

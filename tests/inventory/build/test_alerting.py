@@ -200,11 +200,13 @@ def test_every_kind_of_finding_has_its_name() -> None:
     """The names that conditions may give are those that ingest's notes and the agents' records bear."""
     root = ROOT
     kinds: set[str] = set()
-    for file in (*(root / "collector" / "ingest").glob("*.py"), *(root / "agent").rglob("*.py")):
+    for file in (*(root / "collector" / "ingest").rglob("*.py"), *(root / "agent").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) >= 3:
                 if node.func.id == "NewEvent" and isinstance(node.args[2], ast.Constant):
                     kinds.add(str(node.args[2].value))
+                elif node.func.id == "AddedEvent" and isinstance(node.args[3], ast.Constant):
+                    kinds.add(str(node.args[3].value))
                 elif node.func.id == "Record" and isinstance(node.args[1], ast.Constant):
                     kinds.add(f"agent {node.args[1].value}")
     assert kinds - {"agent stop"} == set(FINDINGS)  # a stop is part of a life, and never a finding

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.ups import apcupsd
-from agent.clients.ups.asking import UpsProbe
 from agent.clients.ups.model import ups_state
+from agent.clients.ups.reader import UpsProbe
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.power import MEASURED as POWER
 from agent.probes.power import Power

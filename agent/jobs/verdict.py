@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from agent.jobs.book import ListeningTimes, gap_until
 from agent.jobs.stamp import FLOOR_MS, Stamp, WallTime, time_text, to_wall_time
 from agent.jobs.state import FAIL, JobRecord, JobState
+from agent.jobs.store import ListeningTimes, gap_until
 from agent.probe import Outcome
 from inventory.base.types import duration_text
 from inventory.grammars.schedule import Schedule

@@ -1,4 +1,4 @@
-"""``python -m agent.backup.work look|read``: one scan, or one background read, in a process that can be killed.
+"""``python -m agent.backup.worker look|read``: one scan, or one background read, in a process that can be killed.
 
 A question comes as one line of JSON on standard input, the answer goes out as one (``scan``) or several (``read``)
 lines. ``read`` goes on hearing grants on standard input, and ends when that is closed: the agent is gone.

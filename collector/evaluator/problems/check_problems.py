@@ -9,10 +9,10 @@ from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.present import PresentCause
-from collector.evaluator.agent_problems import MISSED_PUSHES
 from collector.evaluator.context import EvaluationContext
+from collector.evaluator.problems.agent_problems import MISSED_PUSHES
+from collector.evaluator.problems.unhealthy_checks import UnhealthyChecks
 from collector.evaluator.recent import RecentLooks
-from collector.evaluator.unhealthy_checks import UnhealthyChecks
 from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.entities import Check
 from inventory.protocol.refs import Ref

@@ -19,7 +19,7 @@ SelfCheck = Callable[[], Sequence[SelfProblem]]
 
 
 class SelfChecks:
-    """``sources`` say what is wrong now; a trouble is as old as its first sight in this process."""
+    """``sources`` list what is wrong now; a problem is as old as its first sight in this process."""
 
     def __init__(self, sources: Sequence[SelfCheck]) -> None:
         self._sources = sources

@@ -22,9 +22,9 @@ from inventory.base.clock import Clock
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
-    from agent.jobs.book import JobStore
-    from agent.jobs.drills import DrillScheduler
+    from agent.jobs.drills.schedule import DrillScheduler
     from agent.jobs.listener import Listener
+    from agent.jobs.store import JobStore
 
 log = logging.getLogger("agent.jobs")
 
@@ -92,9 +92,9 @@ class JobsService:
                 await self._drill_scheduler.stop()
 
     async def _listen(self) -> None:
-        from agent.jobs.book import JobStore, directory
         from agent.jobs.delivery import import_stored_pings
         from agent.jobs.listener import Listener
+        from agent.jobs.store import JobStore, directory
 
         if self._store is None or self._listener is None:
             self._store = JobStore(directory(self._settings.state_dir), self._clock)
@@ -162,7 +162,7 @@ class JobsService:
         self._servers.clear()
 
     async def _tick_drills(self) -> None:
-        from agent.jobs.drills import DrillScheduler
+        from agent.jobs.drills.schedule import DrillScheduler
 
         if self._drill_scheduler is None:
             self._drill_scheduler = DrillScheduler(self._settings, self._clock)

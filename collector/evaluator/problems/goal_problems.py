@@ -5,9 +5,9 @@ long one that says it matters and a short one that says it goes on (Google's SRE
 proven counts, by the time at which it happened: late evidence gives what it would have given in time. And it counts
 against the whole window, so that a goal that is a minute old is not judged by its first look.
 
-An outage that is told by itself is not told again as a goal at risk: while a check of the goal is in trouble, and for
-as long after as it alone keeps the short window burning, the goal says nothing. What is left is what nobody was told
-of: many short outages.
+An outage that is notified by itself is not notified again as a goal at risk: while a check of the goal has a problem,
+and for as long after as it alone keeps the short window burning, the goal is quiet. What is left is what nobody was
+notified of: many short outages.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ import msgspec
 from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS, BurnWindowPair
-from collector.goals.evaluate import MISSED, Evaluation
+from collector.goals.bounds import MISSED
+from collector.goals.evaluate import Evaluation
 from collector.ledger.windows import Window
 from collector.queries.goals import evaluate_goals
 from collector.queries.reader import LedgerReader
@@ -37,24 +38,24 @@ EVERY: Final = 60.0  # seconds between two evaluations
 
 
 class BurningGoal(msgspec.Struct, frozen=True):
-    """A goal whose budget burns by ``pair``, at ``rate`` times what it may (over the long window)."""
+    """A goal whose budget burns."""
 
     goal: str
-    pair: BurnWindowPair
-    rate: float
+    pair: BurnWindowPair  # by which it burns
+    rate: float  # so many times what it may, over the long window
 
 
 class GoalProblems:
-    """``burning`` and the board's evaluations are as of the last evaluation; troubles are made from them each turn."""
+    """What burns and how the goals stand is as of the last minute; problems are made from these each time."""
 
     def __init__(self, reader: LedgerReader, evaluations: Callable[[], Sequence[Evaluation]]) -> None:
         self.burning: Mapping[str, BurningGoal] = {}
         self.evaluated = False  # whether the budgets were looked at at all
         self._reader = reader
         self._evaluations = evaluations
-        self._since: dict[str, int] = {}  # by trouble's key
+        self._since: dict[str, int] = {}  # by problem's key
         self._checks: tuple[int, dict[str, frozenset[str]]] = (-1, {})  # of each goal, by the inventory's identity
-        self._check_problem_at: dict[str, int] = {}  # by goal, when a check of it was last in a trouble of its own
+        self._check_problem_at: dict[str, int] = {}  # by goal, when a check of it last had a problem of its own
 
     async def run(self) -> None:
         while True:
@@ -83,7 +84,7 @@ class GoalProblems:
     def current(
         self, now: int, check_problems: Iterable[ActiveProblem], condition: Callable[[str, Goal], Condition | None]
     ) -> list[ActiveProblem]:
-        """``others``: the checks' troubles of this turn. ``condition``: what holds for "risk" or "missed" of a goal."""
+        """``check_problems``: those of this evaluation. ``condition``: what holds for "risk" or "missed" of a goal."""
         inventory = self._reader.inventory
         self._note_check_problems(now, inventory, check_problems)
         problems = [*self._risks(now, inventory, condition), *self._missed(now, inventory, condition)]

@@ -39,8 +39,8 @@ class Span(msgspec.Struct, array_like=True, frozen=True):
 class LedgerTail(msgspec.Struct, array_like=True, gc=False):
     """What is open at the end of a check's ledger: the span so far and the last look's hold.
 
-    ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``, see collector.ledger.take)
-    up to ``last``: the time that no later evidence can change.
+    ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``, see
+    collector.ledger.batch_step) up to ``last``: the time that no later evidence can change.
     """
 
     state: int

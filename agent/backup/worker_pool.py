@@ -200,7 +200,7 @@ class BackgroundRead:
 async def _start(mode: str) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent.backup.work", mode,
+            sys.executable, "-m", "agent.backup.worker", mode,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True, limit=MOST_ANSWER,
         )  # fmt: skip

@@ -11,8 +11,8 @@ from alerts.incident.entities import Incident
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem
 from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
-from collector.evaluator.check_problems import ON, subject_of
-from collector.ledger.steps import Span
+from collector.evaluator.problems.check_problems import ON, subject_of
+from collector.ledger.state_step import Span
 from collector.queries.causes import analyse_causes, leading_cause
 from collector.queries.exclusions import Exclusions
 from collector.queries.reader import CheckEntry, LedgerReader

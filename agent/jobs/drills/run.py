@@ -24,7 +24,7 @@ import msgspec
 import psutil
 
 from agent.config import DrillSettings
-from agent.jobs.drillbook import DrillResult, DrillStore
+from agent.jobs.drills.store import DrillResult, DrillStore
 from agent.jobs.tail import OutputTail, drain
 from agent.jobs.tree import measure_tree, space_used
 from inventory.base import files

@@ -7,13 +7,13 @@ from alerts.incident.entities import Incident
 from alerts.incident.finding import IngestFinding
 from alerts.incident.problem import ActiveProblem, Subject
 from alerts.notify.conditions import condition_for
-from collector.evaluator.agent_problems import CLOCK_EVIDENCE_FOR, AgentProblems
-from collector.evaluator.check_problems import STATE, CheckProblems
 from collector.evaluator.context import EvaluationContext
-from collector.evaluator.detectors import detected_problems
-from collector.evaluator.findings import FindingProblems
-from collector.evaluator.objectives import GoalProblems
-from collector.evaluator.self_checks import SelfChecks
+from collector.evaluator.problems.agent_problems import CLOCK_EVIDENCE_FOR, AgentProblems
+from collector.evaluator.problems.check_problems import STATE, CheckProblems
+from collector.evaluator.problems.detectors import detected_problems
+from collector.evaluator.problems.findings import FindingProblems
+from collector.evaluator.problems.goal_problems import GoalProblems
+from collector.evaluator.problems.self_checks import SelfChecks
 from collector.queries.reader import LedgerReader
 from inventory.model.alerting import Condition
 from inventory.model.entities import Goal

@@ -5,7 +5,7 @@ Fifty equal looks are one step, found by scans that run in C; the loops below tu
 
 from collections.abc import Mapping, Sequence
 
-from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
+from collector.ledger.state_step import LedgerTail, OutOfOrder, Span, first_tail, step
 from inventory.protocol.states import UNKNOWN
 
 NO_REASONS: Mapping[int, str] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from agent.config import DrillSettings, Settings
-from agent.jobs.drillbook import DrillRecord, DrillResult, DrillStore, directory, retry_at
+from agent.jobs.drills.store import DrillRecord, DrillResult, DrillStore, directory, retry_at
 from agent.jobs.stamp import FLOOR_MS, Stamp, to_wall_time
 from inventory.base.clock import Clock
 from inventory.grammars.schedule import schedule_of

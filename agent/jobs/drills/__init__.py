@@ -1,0 +1,1 @@
+"""Restore drills: their runs, what is remembered of them, when the next is due."""
