@@ -411,6 +411,7 @@ async def test_a_port_in_use_is_said_and_nobody_is_said_to_listen(
 ALONE = """
 import asyncio, sys
 from pathlib import Path
+
 from agent.config import PingSettings, Settings
 from agent.jobs.service import JobsService
 from inventory.base.clock import SystemClock
