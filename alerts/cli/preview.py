@@ -11,8 +11,8 @@ from alerts.incident.entities import NoticeKind
 from alerts.language.catalogue import LANGUAGES
 from alerts.mail import MailContext, RenderedMail, render
 from alerts.mail.signed_urls import LinkSigner
+from inventory.assembly.load import load
 from inventory.base.types import Text
-from inventory.build.load import load
 from inventory.model.entities import Contact, Inventory
 from inventory.yaml.whereabouts import CONFIG, inventory_directory
 

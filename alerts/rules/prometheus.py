@@ -17,7 +17,7 @@ import yaml
 
 from alerts.rules import collector
 from alerts.rules import goals as rules_goals
-from inventory.build.load import load
+from inventory.assembly.load import load
 from inventory.model import goals
 from inventory.model.entities import Inventory
 from inventory.yaml import whereabouts

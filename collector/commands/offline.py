@@ -28,7 +28,7 @@ from collector.store.interfaces.store import Store
 from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
-from inventory.build import load
+from inventory.assembly import load
 from inventory.model.entities import Inventory, Selector
 from inventory.model.goals import select as find
 from inventory.times.calendars import epoch_ms

@@ -11,8 +11,8 @@ from collector.ingest.ingest import Ingest
 from collector.ingest.plans import PlanError
 from collector.store.records import Lifespan
 from collector.store.revocations import Revocations
+from inventory.assembly import load, planning
 from inventory.base.problems import Problem
-from inventory.build import load, planning
 from inventory.model.entities import Inventory
 from inventory.protocol.plan import Plan, digest_of
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from msgspec import inspect
 
+from inventory.assembly.file_schema import CheckShape, FileShape
+from inventory.assembly.placeholders import PATTERN
 from inventory.base.types import SLUG, Secret, Text
-from inventory.build.file_schema import CheckShape, FileShape
-from inventory.build.placeholders import PATTERN
 from inventory.protocol.kinds import Kinds
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from inventory.assembly import planning
+from inventory.assembly.load import load, load_with_problems
 from inventory.base.problems import Invalid, Problem
 from inventory.base.version import VERSION
-from inventory.build import planning
-from inventory.build.load import load, load_with_problems
 from inventory.cli import json_schema, register, show
 from inventory.cli.diff import plan_changes
 from inventory.grammars import probe_judges

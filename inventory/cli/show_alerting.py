@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from inventory.assembly import reach
 from inventory.base.types import duration_text
-from inventory.build import reach
 from inventory.model.alerting import MINUTE, Alerting, Roster, Route
 from inventory.model.entities import Inventory
 from inventory.model.rosters import contacts_of, on_duty, zone_of

@@ -28,7 +28,7 @@ from collector.queries.reader import LedgerReader
 from collector.store.opening import open_store
 from collector.store.records import RegisteredCheck
 from collector.store.unsubscribed import Unsubscribed
-from inventory.build import load
+from inventory.assembly import load
 from inventory.model.entities import Inventory
 from inventory.protocol.states import DOWN, UP
 

@@ -18,7 +18,7 @@ AGENCIES, CHECKS, FILES = 10_000, 20, 50
 _CHILD = """
 import json, resource, sys, time
 began = time.perf_counter()
-from inventory.build.load import load
+from inventory.assembly.load import load
 found = load(sys.argv[1])
 took = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

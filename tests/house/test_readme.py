@@ -13,7 +13,7 @@ from agent.cli.main import main as agent
 from alerts.cli.main import main as alerts
 from collector import config
 from collector.commands.main import main as collector
-from inventory.build.load import load
+from inventory.assembly.load import load
 from inventory.cli.main import main as inventory
 from tests.support.paths import ROOT
 

@@ -30,7 +30,7 @@ from collector.services.circuits import Circuits
 from collector.store.opening import open_store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
-from inventory.build import load, planning
+from inventory.assembly import load, planning
 from inventory.model.entities import Inventory
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Present, Reading, Record

@@ -23,7 +23,7 @@ import msgspec
 from collector.ledger.batch_step import apply_slice
 from collector.ledger.figures import history
 from collector.ledger.state_step import LedgerTail, Span, step
-from inventory.build.load import load
+from inventory.assembly.load import load
 from inventory.model.entities import Check, Inventory
 from inventory.protocol.states import CheckStatus
 

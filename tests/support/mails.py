@@ -12,8 +12,8 @@ from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Subject
 from alerts.mail import MailContext, RenderedMail, render
 from alerts.mail.signed_urls import LinkSigner
+from inventory.assembly.load import load
 from inventory.base.types import Text
-from inventory.build.load import load
 from inventory.model.entities import Contact, Inventory, Provider
 from tests.support.paths import ROOT
 

@@ -27,7 +27,7 @@ TRANSLATIONS = {"tide gauge": "trạm đo mực nước", "level {value:n}": "m�
 GENERATED = ("inventory/protocol/kinds.json", "docs/", "alerts/locale/")
 
 MAIL = """
-from inventory.build.load import load
+from inventory.assembly.load import load
 from inventory.model.entities import Contact
 from inventory.base.types import Text
 from tests.support import mails

@@ -8,8 +8,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from alerts.language import catalogue
+from inventory.assembly.load import load
 from inventory.base.languages import LANGUAGES, Language
-from inventory.build.load import load
 from tests.support import mails
 from tests.support.mails import MINUTE, NOW
 

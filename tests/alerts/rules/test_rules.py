@@ -19,9 +19,9 @@ import inventory
 from alerts.rules import collector, prometheus
 from alerts.rules import goals as rules_goals
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS
+from inventory.assembly.load import load
 from inventory.base.problems import Invalid
 from inventory.base.types import duration_text
-from inventory.build.load import load
 from inventory.model import goals
 from inventory.model.alerting import MINUTE
 from inventory.model.entities import Check, Inventory

@@ -11,8 +11,8 @@ import inventory
 from collector.causes.paths import CheckPath
 from collector.causes.present import AgentContact, PresentView, present_causes
 from collector.causes.topology import Topology
+from inventory.assembly.load import load
 from inventory.base.types import Text
-from inventory.build.load import load
 from inventory.model.entities import Agency, Agent, Check, Device, Inventory, Link, Province, Site
 from inventory.protocol.refs import Ref
 from inventory.protocol.states import CheckStatus

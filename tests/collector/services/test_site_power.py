@@ -18,8 +18,8 @@ from collector.metrics import exposition
 from collector.queries.reader import LedgerReader
 from collector.services.metrics import SitePowerMetrics
 from collector.services.site_power import SitePower, feeds_of, ups_of
-from inventory.build.load import load
-from inventory.build.planning import plan_of
+from inventory.assembly.load import load
+from inventory.assembly.planning import plan_of
 from inventory.model.entities import Inventory
 from inventory.protocol.plan import Column, Plan
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP

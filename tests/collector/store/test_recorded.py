@@ -14,7 +14,7 @@ from collector.ingest.ingest import Ingest
 from collector.queries import availability
 from collector.queries.reader import LedgerReader
 from collector.store.sqlite.store import SqliteStore
-from inventory.build import load
+from inventory.assembly import load
 from inventory.protocol.states import NAMES
 from tests.support.clock import FakeClock
 from tests.support.evaluator_world import EvaluatorWorld, FixedInventory

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from inventory.assembly.load import TEMPLATES, load
 from inventory.base.problems import Invalid, Problem
-from inventory.build.load import TEMPLATES, load
 from inventory.cli import json_schema, register
 from inventory.cli.main import main
 from inventory.protocol import kinds

@@ -10,7 +10,7 @@ import pytest
 import inventory
 from agent import probes
 from agent.cli import kinds_file
-from inventory.build.load import load_with_problems
+from inventory.assembly.load import load_with_problems
 from inventory.cli.main import main
 from inventory.grammars.formats import FORMATS
 from inventory.protocol import kinds
@@ -118,7 +118,7 @@ def test_the_shipped_example_is_fine_for_the_probes() -> None:
 
 def test_without_the_probes_the_inventory_judges_alone() -> None:
     script = (
-        "import sys\nfrom inventory.build.load import load\nfrom inventory.cli import main\n"
+        "import sys\nfrom inventory.assembly.load import load\nfrom inventory.cli import main\n"
         "from inventory.grammars import probe_judges\n"
         "load(sys.argv[1])\nassert not [name for name in sys.modules if name.split('.')[0] == 'agent']\n"
         "probe_judges.ENTRY_POINT_GROUP = 'nobody'\nassert probe_judges.installed_validator() is None\n"

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import probes
+from inventory.assembly.load import load, load_with_problems
+from inventory.assembly.planning import plans_of
+from inventory.assembly.threshold_text import quantity
 from inventory.base.problems import Invalid
 from inventory.base.types import Text
-from inventory.build.load import load, load_with_problems
-from inventory.build.planning import plans_of
-from inventory.build.threshold_text import quantity
 from inventory.model.entities import Inventory
 from inventory.model.goals import members
 from inventory.protocol import kinds

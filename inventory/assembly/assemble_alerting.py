@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
+from inventory.assembly.alerting_file_schema import ConditionShape, RosterShape, RotationShape, RouteShape
+from inventory.assembly.sections import Sections
 from inventory.base.problems import Problem
 from inventory.base.types import Text
-from inventory.build.alerting_file_schema import ConditionShape, RosterShape, RotationShape, RouteShape
-from inventory.build.sections import Sections
 from inventory.model import alerting
 from inventory.times.workdays import hours_of
 

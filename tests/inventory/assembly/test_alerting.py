@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inventory.assembly import reach
+from inventory.assembly.load import load, load_with_problems
 from inventory.base.types import Text
-from inventory.build import reach
-from inventory.build.load import load, load_with_problems
 from inventory.cli import main, show_alerting
 from inventory.model.alerting import (
     DAY,

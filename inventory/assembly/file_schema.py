@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from inventory.assembly.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.base.languages import language_codes
 from inventory.base.problems import NOWHERE, Place
 from inventory.base.types import Duration, Ratio, Slug, Text
-from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.model.entities import Combine, MemberGrouping, Selector
 
 LIFE = {"begins": "from", "ends": "to"}
@@ -146,7 +146,7 @@ class BackupShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """A backup and what proves it: ``evidence`` (pings, files, repository, drill, or another name and its kind).
 
     What is said here goes for every evidence that does not say otherwise; ``rpo``: oldest that its newest good copy may
-    be. See inventory.build.backups.
+    be. See inventory.assembly.backups.
     """
 
     name: Text | None = None

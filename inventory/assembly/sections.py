@@ -1,7 +1,7 @@
 """The sections of all files put together, still as they were written."""
 
-from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
-from inventory.build.file_schema import (
+from inventory.assembly.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
+from inventory.assembly.file_schema import (
     AgencyShape,
     CalendarShape,
     ContactShape,

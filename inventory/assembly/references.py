@@ -2,8 +2,8 @@
 
 from collections.abc import Container, Iterable, Iterator
 
+from inventory.assembly.sections import Sections
 from inventory.base.problems import Place, Problem
-from inventory.build.sections import Sections
 from inventory.model import entities
 from inventory.protocol.kinds import Kinds
 

@@ -4,12 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from inventory.assembly import reach, references
+from inventory.assembly.alerting_file_schema import (
+    AlertingShape,
+    ConditionShape,
+    RosterShape,
+    RotationShape,
+    RouteShape,
+)
+from inventory.assembly.assemble_alerting import defaults_by_id
+from inventory.assembly.sections import Sections
 from inventory.base.problems import Place, Problem
 from inventory.base.types import duration_text
-from inventory.build import reach, references
-from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, RosterShape, RotationShape, RouteShape
-from inventory.build.assemble_alerting import defaults_by_id
-from inventory.build.sections import Sections
 from inventory.model import entities
 from inventory.model.alerting import CONDITION_TYPES, DAY, FINDINGS, HOUR, MINUTE
 from inventory.model.rosters import MINUTES_OF_A_WEEK

@@ -1,6 +1,6 @@
 """Expand templates: a site's few lines become its checks, with parameters filled in from the site.
 
-A template's texts may hold placeholders, which :mod:`inventory.build.site_facts` fills; under ``each`` also {item} (a
+A template's texts may hold placeholders, which :mod:`inventory.assembly.site_facts` fills; under ``each`` also {item} (a
 list's
 entry, a device's address), {key}, {item_name} and a device's own facts. {port|22} is 22 where there is no such fact.
 ``when: FACT, FACT`` leaves a check out where one of these is missing. ``calendar: register`` is the calendar in which
@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
+from inventory.assembly import backups
+from inventory.assembly.file_schema import BackupShape, CheckShape, SiteShape, ThresholdShape
+from inventory.assembly.placeholders import MissingFact, fill, fill_title, split_list
+from inventory.assembly.sections import Sections
+from inventory.assembly.site_facts import HUB, facts_of
+from inventory.assembly.threshold_text import threshold_of
 from inventory.base.problems import Place, Problem
 from inventory.base.types import Text
-from inventory.build import backups
-from inventory.build.file_schema import BackupShape, CheckShape, SiteShape, ThresholdShape
-from inventory.build.placeholders import MissingFact, fill, fill_title, split_list
-from inventory.build.sections import Sections
-from inventory.build.site_facts import HUB, facts_of
-from inventory.build.threshold_text import threshold_of
 from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model import entities
 from inventory.model.entities import overlap

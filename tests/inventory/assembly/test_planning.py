@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory.build.load import load
-from inventory.build.planning import NoSuchAgent, plan_of, plans_of
+from inventory.assembly.load import load
+from inventory.assembly.planning import NoSuchAgent, plan_of, plans_of
 from inventory.cli.diff import plan_changes
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds, plan

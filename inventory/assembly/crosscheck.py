@@ -6,12 +6,11 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from inventory.base.problems import Problem
-from inventory.build import references
-from inventory.build.assemble import UPS, feeder_ids
-from inventory.build.crosscheck_alerting import alerting_problems
-from inventory.build.expand import REGISTER
-from inventory.build.file_schema import (
+from inventory.assembly import references
+from inventory.assembly.assemble import UPS, feeder_ids
+from inventory.assembly.crosscheck_alerting import alerting_problems
+from inventory.assembly.expand import REGISTER
+from inventory.assembly.file_schema import (
     AgencyShape,
     AgentShape,
     BackupShape,
@@ -21,7 +20,8 @@ from inventory.build.file_schema import (
     LinkShape,
     SiteShape,
 )
-from inventory.build.sections import Sections
+from inventory.assembly.sections import Sections
+from inventory.base.problems import Problem
 from inventory.model import entities, goals
 from inventory.protocol.causes import CAUSES
 from inventory.protocol.kinds import Kind, Kinds

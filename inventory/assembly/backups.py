@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from inventory.assembly.file_schema import BackupShape, CheckShape
 from inventory.base.problems import Place
 from inventory.base.types import Text, duration_ms
-from inventory.build.file_schema import BackupShape, CheckShape
 from inventory.model import entities
 from inventory.protocol.kinds import Kinds
 from inventory.yaml.nodes import MappingNode, ScalarNode

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inventory.build.load import load
-from inventory.build.planning import plans_of
+from inventory.assembly.load import load
+from inventory.assembly.planning import plans_of
 from tests.bench.bench_inventory import generate
 
 

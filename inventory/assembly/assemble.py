@@ -2,12 +2,12 @@
 
 from datetime import date
 
+from inventory.assembly.assemble_alerting import alerting_of
+from inventory.assembly.expand import SiteExpansion, TemplateExpander
+from inventory.assembly.file_schema import AgencyShape, AgentShape, LinkShape, SiteShape
+from inventory.assembly.sections import Sections
 from inventory.base.problems import Problem
 from inventory.base.types import Text
-from inventory.build.assemble_alerting import alerting_of
-from inventory.build.expand import SiteExpansion, TemplateExpander
-from inventory.build.file_schema import AgencyShape, AgentShape, LinkShape, SiteShape
-from inventory.build.sections import Sections
 from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model import entities
 from inventory.model.entities import overlap
@@ -23,7 +23,7 @@ def assemble(
     sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: ParamsValidator | None = None
 ) -> entities.Inventory:
     """The inventory; what is wrong is added to ``problems`` and left out. ``judge``: see
-    inventory.build.load.load_with_problems."""
+    inventory.assembly.load.load_with_problems."""
     return _Assembler(sections, kinds, problems, validate_params).build()
 
 

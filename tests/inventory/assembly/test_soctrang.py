@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import inventory
-from inventory.build.load import load
-from inventory.build.planning import plans_of
+from inventory.assembly.load import load
+from inventory.assembly.planning import plans_of
 from inventory.cli import show_alerting
 from inventory.model import entities
 from inventory.model.goals import members

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from inventory.assembly.load import load, load_with_problems
+from inventory.assembly.planning import plans_of
 from inventory.base.types import Text
-from inventory.build.load import load, load_with_problems
-from inventory.build.planning import plans_of
 from inventory.model.entities import Backup, Check, Inventory
 from inventory.model.goals import members
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from inventory.assembly.assemble import assemble
+from inventory.assembly.crosscheck import crosscheck
+from inventory.assembly.file_schema import FileShape
+from inventory.assembly.sections import Sections
 from inventory.base.problems import Invalid, Problem
-from inventory.build.assemble import assemble
-from inventory.build.crosscheck import crosscheck
-from inventory.build.file_schema import FileShape
-from inventory.build.sections import Sections
 from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds as kinds_module

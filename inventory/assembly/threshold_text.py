@@ -2,9 +2,9 @@
 
 import re
 
+from inventory.assembly.file_schema import ThresholdShape
 from inventory.base.problems import Problem
 from inventory.base.types import duration_ms
-from inventory.build.file_schema import ThresholdShape
 from inventory.protocol.kinds import Kind
 from inventory.protocol.plan import Threshold
 from inventory.yaml.nodes import ScalarNode
