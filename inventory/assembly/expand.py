@@ -1,11 +1,10 @@
 """Expand templates: a site's few lines become its checks, with parameters filled in from the site.
 
-A template's texts may hold placeholders, which :mod:`inventory.assembly.site_facts` fills; under ``each`` also {item}
-(a list's entry, a device's address), {key}, {item_name} and a device's own facts. {port|22} is 22 where there is no such
-fact.
-``when: FACT, FACT`` leaves a check out where one of these is missing. ``calendar: register`` is the calendar in which
-the register's PCs are on. A site's own check of the same key overrides the template's, key by key; ``off: true``
-leaves it out.
+A template's texts may hold placeholders, which :mod:`inventory.assembly.site_facts` fills; under ``each`` also
+{item} (a list's entry, a device's address), {key}, {item_name} and a device's own facts. {port|22} is 22 where
+there is no such fact. ``when: FACT, FACT`` leaves a check out where one of these is missing. ``calendar: register``
+is the calendar in which the register's PCs are on. A site's own check of the same key overrides the template's, key
+by key; ``off: true`` leaves it out.
 """
 
 import re
