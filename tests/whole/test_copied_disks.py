@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 import pytest
 
-from collector.commands import backup
+from collector.store.sqlite import copies
 from deploy.demo.estate import DemoService, greeting, now_ms
 from deploy.programs import AgentProcess, command
 
@@ -89,7 +89,7 @@ def test_a_copy_comes_to_an_end_under_steady_writing(tmp_path: Path) -> None:
     writer.execute("CREATE TABLE incarnations (x)")
     writer.execute("INSERT INTO incarnations VALUES (zeroblob(16000000))")  # a dozen steps of copies.PAGES
     done = threading.Event()
-    copying = threading.Thread(target=lambda: (backup._copy(source, tmp_path / "copy.db"), done.set()))
+    copying = threading.Thread(target=lambda: (copies.copy_store(source, tmp_path / "copy.db", {}), done.set()))
     copying.start()
     deadline = time.monotonic() + 20
     while not done.is_set() and time.monotonic() < deadline:

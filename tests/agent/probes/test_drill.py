@@ -511,5 +511,5 @@ def test_settings_without_drills_or_jobs_load_nothing_of_theirs() -> None:
         "'inventory.grammars.job_names'))))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"agent.jobs.service", "inventory.grammars.job_names"}
+    assert set(done.stdout.split()) == {"inventory.grammars.job_names"}
     assert Settings().drills == {}

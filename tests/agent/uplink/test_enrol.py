@@ -58,7 +58,7 @@ class Collector:
         self.url = f"https://127.0.0.1:{self.listener.port}"
         return self
 
-    async def code(self, agent: str = "so-ttt") -> enrol.EnrolmentCode:
+    async def code(self, agent: str = "so-ttt") -> enrol.EnrolmentToken:
         return parse_code(await self.registry.make_code(agent, "an"))
 
     async def stop(self) -> None:
@@ -126,7 +126,7 @@ async def test_codes_that_do_not_work_say_why_and_change_nothing(collector: Coll
     collector.ahead += 3_600_000
     with pytest.raises(EnrolFailed, match="has expired"):
         await enrol.enrol(state_dir, collector.url, late)
-    unknown = enrol.EnrolmentCode("a" * 16, code.fingerprint)
+    unknown = enrol.EnrolmentToken("a" * 16, code.fingerprint)
     with pytest.raises(EnrolFailed, match="does not know this code"):
         await enrol.enrol(state_dir, collector.url, unknown)
     assert identity.load(state_dir) == before
@@ -204,7 +204,7 @@ async def test_a_revoked_agent_is_not_renewed_and_keeps_what_it_has(collector: C
 
 
 async def test_what_is_not_reached_says_what_to_do(state_dir: Path) -> None:
-    code = enrol.EnrolmentCode("a" * 16, "b" * 32)
+    code = enrol.EnrolmentToken("a" * 16, "b" * 32)
     with pytest.raises(EnrolFailed, match=r"connection refused.*Check the address and port"):
         await enrol.enrol(state_dir, "https://127.0.0.1:1", code)
     with pytest.raises(EnrolFailed, match=r"does not resolve.*resolvers"):
@@ -228,7 +228,7 @@ def test_what_is_no_code_is_said_to_be_none(code: str) -> None:
 
 
 def test_a_code_may_be_typed_in_capitals_with_blanks_around() -> None:
-    assert parse_code("  HD1-" + "A" * 16 + "-" + "B" * 32 + "\n") == enrol.EnrolmentCode("a" * 16, "b" * 32)
+    assert parse_code("  HD1-" + "A" * 16 + "-" + "B" * 32 + "\n") == enrol.EnrolmentToken("a" * 16, "b" * 32)
 
 
 @pytest.mark.parametrize(

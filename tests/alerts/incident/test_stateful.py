@@ -443,7 +443,7 @@ class PromisesWithRevisions(Promises):
         self.wrong_since.clear()  # what splits off is told anew
         self.step()
 
-    @rule(chosen=st.sets(sites, min_size=2), notified=st.booleans(), copied=st.booleans(), restored=st.booleans())
+    @rule(chosen=st.sets(sites, min_size=2), told=st.booleans(), copied=st.booleans(), restored=st.booleans())
     def it_was_one_thing_after_all(self, chosen: set[str], told: bool, copied: bool, restored: bool) -> None:
         """Told apart (or not yet), then merged; the store may be put back from between."""
         for site in sorted(chosen):
