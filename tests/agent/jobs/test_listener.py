@@ -414,6 +414,7 @@ from pathlib import Path
 
 from agent.config import PingSettings, Settings
 from agent.jobs.service import JobsService
+from inventory.base.clock import SystemClock
 from inventory.protocol.plan import decode
 
 async def main(where, port):
