@@ -8,6 +8,7 @@ what was acknowledged) is held against the collector's batches and ledger.
 import asyncio
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from agent.spool import Spool
 from collector.ingest.state import decode_state
+from deploy.programs import ProgramFailed
 from inventory.protocol.wire import Batch, Position, decode_push
 
 ROUNDS = 200
@@ -35,12 +37,16 @@ async def test_no_kill_loses_or_doubles_what_was_acknowledged(lab: Any, tmp_path
         {f"tcp-{n}": {"kind": "tcp", "params": {"host": f"127.0.0.{n + 1}", "port": port}} for n in range(CHECKS)}
     )
     try:
+        began = time.monotonic()
         await lab.start()
+        await answering(lab)
+        ready = time.monotonic() - began  # both starts and an enrolment: kills fall before and after a start
         for _ in range(ROUNDS):
             program = dice.choice((collector.program, agent.program))
-            await asyncio.sleep(dice.uniform(0.0, 0.7))
+            await asyncio.sleep(dice.uniform(0.0, max(0.7, ready / 4)))
             await program.kill()
             await program.start()
+        await answering(lab)
         await asyncio.sleep(1.5)
         await agent.program.stop()
         assert (await collector.ask("/api/v1/agents"))[0]["backlog"] == 0
@@ -58,6 +64,18 @@ async def test_no_kill_loses_or_doubles_what_was_acknowledged(lab: Any, tmp_path
     assert looks == ours, "the collector has other results than the agent kept"
     assert len(looks) > ROUNDS
     assert ledger_looks(lab.database) == len(looks)
+
+
+async def answering(lab: Any) -> None:
+    """Wait until the collector answers and the agent has no backlog."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                if any(agent["backlog"] == 0 for agent in await lab.collector.ask("/api/v1/agents")):
+                    return
+            except ProgramFailed:
+                pass  # it is starting
+            await asyncio.sleep(0.02)
 
 
 def batches_of(database: Path) -> Iterator[Batch]:

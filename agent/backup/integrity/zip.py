@@ -21,7 +21,9 @@ _END64: Final = struct.Struct("<4sQ2H2L4Q")
 _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _STORED, _DEFLATE, _BZIP2 = 0, 8, 12
-_ENCRYPTED: Final = 1
+_ENCRYPTED: Final = 1 | 1 << 6 | 1 << 13  # usual, strong, and with a hidden directory
+_PATCHED: Final = 1 << 5
+_NEWEST: Final = 63  # version 6.3 of the format, the newest that programs in use unpack
 _FULL: Final = 0xFFFFFFFF
 
 
@@ -29,6 +31,7 @@ class ZipEntry(msgspec.Struct, frozen=True):
     """A member as the directory has it."""
 
     name: bytes
+    version: int  # of the format that it needs, 20 for 2.0
     flags: int
     method: int
     crc: int
@@ -124,6 +127,11 @@ class Zip:
         if entry.flags & _ENCRYPTED:
             self._cannot = sentence("it is encrypted: its members are there, their content cannot be judged")
             return
+        if entry.flags & _PATCHED or entry.version > _NEWEST:
+            self._cannot = sentence(
+                "its members are there, but take a special program to unpack: they cannot be judged"
+            )
+            return
         begin = offset + _LOCAL.size + local[9] + local[10]
         if begin + entry.packed > self._source.size:
             raise BrokenCopy(sentence("member {number} lies past the file's end", number=number))
@@ -205,4 +213,4 @@ def _entry(name: bytes, fields: tuple[int, ...], extra: bytes) -> ZipEntry:
             packed = next(values, packed) if packed == _FULL else packed
             offset = next(values, offset) if offset == _FULL else offset
         at += 4 + length
-    return ZipEntry(name, flags, method, crc, packed, size, offset)
+    return ZipEntry(name, fields[2] & 0xFF, flags, method, crc, packed, size, offset)

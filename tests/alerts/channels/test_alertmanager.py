@@ -24,8 +24,13 @@ from tests.support.clock import FakeClock
 from tests.support.web_site import FakeWebSite, site_running
 
 PROGRAM = shutil.which("prometheus-alertmanager")
-NOW = time.time_ns() // 1_000_000
+NOW = time.time_ns() // 1_000_000  # of each test anew: Alertmanager goes by the real time
 MINUTE = 60_000
+
+
+@pytest.fixture(autouse=True)
+def present(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "NOW", time.time_ns() // 1_000_000)
 
 
 def incident(key: str = "00000000000000ab", **fields: Any) -> Incident:
