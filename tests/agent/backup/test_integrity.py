@@ -310,6 +310,27 @@ class TestZip:
         path.write_bytes(path.read_bytes()[:-60])
         assert read(path).state == BROKEN
 
+    @pytest.mark.parametrize(
+        ("at", "value", "words"),
+        [
+            (8, 1 << 5, "special program"),
+            (8, 1 << 6, "encrypted"),
+            (9, 1 << 5, "encrypted"),
+            (6, 64, "special program"),
+        ],
+    )
+    def test_what_takes_a_special_program_is_no_evidence(self, tmp_path: Path, at: int, value: int, words: str) -> None:
+        """Flags 5, 6 and 13, and a version above 6.3 of the format."""
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as made:
+            made.writestr("a", b"x" * 1000)
+        plain = bytearray(path.read_bytes())
+        plain[plain.index(b"PK\x01\x02") + at] = value
+        path.write_bytes(plain)
+        verdict = read(path)
+        assert verdict.state != GOOD
+        assert words in verdict.reason
+
     def test_encrypted_and_unknown_methods_are_no_evidence(self, tmp_path: Path) -> None:
         path = tmp_path / "a.zip"
         with zipfile.ZipFile(path, "w") as made:
