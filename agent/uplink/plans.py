@@ -1,7 +1,7 @@
 """The agent's plans: fetched from the collector, the last good one kept, and every one that frames still refer to.
 
-``plans/<digest>.json`` is a plan as served, byte for byte, ``plans/<digest>.sig`` the collector's signature under it, by which
-a collector that does not know the plan knows that it was served; ``plans/current`` names the one in use.
+``plans/DIGEST.json`` is a plan as served, byte for byte, ``plans/DIGEST.sig`` the collector's signature under it, by
+which a collector that does not know the plan knows that it was served; ``plans/current`` names the one in use.
 """
 
 import base64

@@ -41,7 +41,7 @@ class CheckEntry(msgspec.Struct, frozen=True):
         return CheckIdentity(self.agent, self.uid)
 
 
-class Register(msgspec.Struct, frozen=True):
+class CheckRegister(msgspec.Struct, frozen=True):
     """Every check ever registered, as the inventory in force names it."""
 
     key: tuple[int, int] | None = None  # of what it was made
@@ -78,7 +78,7 @@ class LedgerReader:
         self.live = live
         self._store = store
         self._inventories = inventories
-        self._register = Register()
+        self._register = CheckRegister()
 
     @property
     def inventory(self) -> Inventory:
@@ -156,7 +156,7 @@ class LedgerReader:
             return closed
         return history(closed, tail, now)
 
-    def _current_register(self) -> Register:
+    def _current_register(self) -> CheckRegister:
         """Made anew when the inventory or the register of checks has changed."""
         key = (self._inventories.version, len(self.fleet.checks))
         register = self._register
@@ -166,7 +166,7 @@ class LedgerReader:
             registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
             entries = [CheckEntry(row, c.uid, c.name, c.kind, c.agent, checks.get(c.identity)) for row, c in registered]
             entries.sort(key=lambda entry: (order.get(entry.identity, len(order)), entry.row))
-            register = self._register = Register(
+            register = self._register = CheckRegister(
                 key, entries, {entry.identity: entry for entry in entries}, {entry.row: entry for entry in entries}
             )
         return register
