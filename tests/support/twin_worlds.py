@@ -95,7 +95,9 @@ class TwinWorlds:
             agents=AgentsConfig(listen="127.0.0.1:0"),
             operators=OperatorsConfig(listen="127.0.0.1:0"),
             alerts=ChannelSettings(
-                from_="haidang@example.vn", relays=(RelaySettings(host="127.0.0.1", tls="none"),), url="https://hd.example"
+                from_="haidang@example.vn",
+                relays=(RelaySettings(host="127.0.0.1", tls="none"),),
+                url="https://hd.example",
             ),
         )
 
@@ -171,7 +173,9 @@ class TwinWorlds:
         for (_, agent), one in self.agents.items():
             if agent != "agent-a" or a:
                 codes = [web if agent == "agent-b" and check.name == "web" else UP for check in one.plan.checks]
-                ack = await one.push(one.batch(list(zip(range(len(codes)), [one.now()] * len(codes), codes, strict=True))))
+                ack = await one.push(
+                    one.batch(list(zip(range(len(codes)), [one.now()] * len(codes), codes, strict=True)))
+                )
                 assert ack.verdict == "taken"
         await self.judge()
 
@@ -204,7 +208,11 @@ class TwinWorlds:
                 "/api/v1/backups?agency=agb",
                 "/agencies/agb",
                 "/agencies/agb?lang=en",
-                *(f"/api/v1/checks/{uid}{rest}" for uid in uids for rest in ("", "/availability", "/history?measure=latency")),
+                *(
+                    f"/api/v1/checks/{uid}{rest}"
+                    for uid in uids
+                    for rest in ("", "/availability", "/history?measure=latency")
+                ),
             ):
                 said[path] = await get(path)
             for path in ITEMS:
@@ -231,4 +239,3 @@ def _about_b(body: bytes) -> bytes:
     lists = content.values() if isinstance(content, dict) else [content]
     encoded = [msgspec.json.encode(item) for items in lists if isinstance(items, list) for item in items]
     return b"\n".join(item for item in encoded if ABOUT_B.search(item.decode()))
-

@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from collector.keys.pki import CertificateAuthority
-from collector.store.sqlite.database import Database
 from inventory.protocol.identity import uid
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UP
