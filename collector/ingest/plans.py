@@ -5,7 +5,7 @@ signature of an authority that is trusted here. A check gets its row on the firs
 life; a plan is compiled once into the columns that ingest works with.
 """
 
-import logging
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -17,17 +17,16 @@ from collector.store.records import Lifespan, RegisteredCheck
 from inventory.protocol import kinds
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
-
-log = logging.getLogger("collector.ingest")
+from inventory.protocol.reasons import template
 
 MAX_CHECKS: Final = 20_000  # of one plan
 MAX_HOLD: Final = 31 * 86_400_000  # ms: a monthly check's
 EARLIEST_BIRTH: Final = 1_704_067_200_000  # ms: 2024, when there was no agent yet that could have looked
 MAX_PER: Final = 2**53
-UNSIGNED: Final = (
+UNSIGNED: Final = template(
     "a plan without a signature: this collector did not serve it, or the agent's program is too old to keep one"
 )
-FOREIGN: Final = "a plan whose signature is of no authority that this collector trusts, or is another plan's"
+FOREIGN: Final = template("a plan whose signature is of no authority that this collector trusts, or is another plan's")
 
 
 class PlanError(Exception):
@@ -49,11 +48,13 @@ class CompiledPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plans:
-    """All plans and checks known, in memory, backed by the store. Read freely; change through :meth:`store_plan`."""
+    """All plans and checks known, in memory, backed by the store. Read freely; change through :meth:`serve` and
+    :meth:`accept`, one at a time: two plans may name the same new check."""
 
     def __init__(self, store: Store, verifier: PlanVerifier | None = None) -> None:
         """``verifier``: whose signature counts; without it no plan that an agent brings."""
         self._store = store
+        self._changing = asyncio.Lock()
         self._verifier = verifier or PlanVerifier()
         self._compiled: dict[tuple[str, bytes], CompiledPlan] = {}  # by agent and digest
         self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
@@ -85,12 +86,10 @@ class Plans:
         ended.
         """
         plan = _decode_plan(agent, encoded)
-        digest = plans.digest_of(encoded)
-        compiled = await self._keep(
-            plan, digest, encoded, now, self._changes(plan, now, served=True, lives=lives or {})
-        )
-        self.served[agent] = digest
-        return compiled
+        async with self._changing:
+            compiled = await self._keep(plan, encoded, now, self._changes(plan, now, served=True, lives=lives or {}))
+            self.served[agent] = compiled.digest
+            return compiled
 
     async def accept(self, agent: str, encoded: bytes, signature: bytes, now: int) -> CompiledPlan:
         """Keep a plan that an agent brings, if it was served. Raises PlanError.
@@ -105,12 +104,11 @@ class Plans:
         if not self._verifier.verify(agent, encoded, signature):
             raise PlanError(FOREIGN if signature else UNSIGNED)
         plan = _decode_plan(agent, encoded)
-        return await self._keep(plan, digest, encoded, now, self._changes(plan, now, served=False, lives={}))
+        async with self._changing:
+            return await self._keep(plan, encoded, now, self._changes(plan, now, served=False, lives={}))
 
-    async def _keep(
-        self, plan: Plan, digest: bytes, encoded: bytes, now: int, changed: list[RegisteredCheck]
-    ) -> CompiledPlan:
-        agent = plan.agent
+    async def _keep(self, plan: Plan, encoded: bytes, now: int, changed: list[RegisteredCheck]) -> CompiledPlan:
+        agent, digest = plan.agent, plans.digest_of(encoded)
 
         def keep(tx: Transaction) -> list[RegisteredCheck]:
             tx.plans.add(digest, agent, encoded, now)

@@ -1,5 +1,5 @@
-"""Two whole collectors in this process on one clock moved by hand, with the same inventory and keys, which hear the same
-of the same agents: what differs between their answers is what only one of them was told.
+"""Two whole collectors in this process on one clock moved by hand, with the same inventory and keys, which hear the
+same of the same agents: what differs between their answers is what only one of them was told.
 """
 
 import asyncio
@@ -158,9 +158,11 @@ class TwinWorlds:
     async def _open(self, name: str) -> None:
         service = self.services[name] = CollectorService(self.config(name))
         await service.start()
-        for task in service._tasks:  # what would look at the clock at a moment of its own
+        by_itself = [task for task in service.ingest._tasks if task.get_name() == "ingest-maintenance"]
+        by_itself += service._tasks  # what would look at the clock at a moment of its own
+        for task in by_itself:
             task.cancel()
-        await asyncio.gather(*service._tasks, return_exceptions=True)
+        await asyncio.gather(*by_itself, return_exceptions=True)
 
     def plan(self, name: str, agent: str) -> Plan:
         served = self.services[name].inventories.plan(agent)
@@ -182,6 +184,7 @@ class TwinWorlds:
     async def judge(self) -> None:
         """All that runs beside pushes has its turn."""
         for service in self.services.values():
+            await service.ingest.committer.save_all()  # a check's newest measures are read from its checkpoint
             await service.goal_cache.refresh()
             await service.site_power.refresh()
             await service.alerting.circuits.count()

@@ -1,5 +1,6 @@
-"""A plan's way with its signature: a real collector, the agent's own enrolment, plan store, spool and pusher between them,
-over TLS: after a restore, at a standby, and where the authority was made anew.
+"""A plan's way with its signature over TLS: a real collector, the agent's own enrolment, plan store, spool and pusher.
+
+After a restore, at a standby, and where the authority was made anew.
 """
 
 import shutil

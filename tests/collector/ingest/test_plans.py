@@ -1,5 +1,6 @@
 """Plans that agents bring: only those that were served to them count, and an old one changes no check's life."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -177,6 +178,17 @@ async def test_a_plan_that_a_store_of_before_took_unsigned_breaks_nothing(world:
     assert set(world.ingest.fleet.measures(mine)) == {"loss_ratio", "nonsense", "jitter_seconds", "latency"}
     assert world.state("a1").tails.keys() == {mine.id}
     assert world.check(stolen.name).agent == "a2" and not world.state("a2").tails
+
+
+async def test_a_plan_that_is_brought_while_another_is_served_is_kept_too(world: IngestWorld) -> None:
+    """Both name a check that is new."""
+    agent = await world.agent()
+    old, new = plan_of(checks=9), plan_of(checks=8)
+    signature = AUTHORITY.sign_plan("a1", old.encode())
+    brought = [agent.push(plans=[old.encode()], signatures=[signature]) for _ in range(3)]
+    await asyncio.gather(*brought, world.ingest.serve_plan("a1", new.encode()))
+    assert all(world.ingest.plans.compiled_plan("a1", plan.digest) is not None for plan in (old, new))
+    assert sorted(check.name for check in world.ingest.fleet.checks.values()) == [f"a1/c{i}" for i in range(9)]
 
 
 @pytest.mark.parametrize("per", [0, -1, 2**60])

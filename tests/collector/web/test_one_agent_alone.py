@@ -1,8 +1,8 @@
 """Whatever agent A pushes, every answer about B is byte for byte what it is without A's pushes.
 
-Two whole collectors (tests.support.twin_worlds), of which only one hears what is made up here for A: plans of its own making
-with anybody's uids and names, others' plans, old ones, one that was taken before plans were signed; batches, present
-states and records under them.
+Two whole collectors (tests.support.twin_worlds), of which only one hears what is made up here for A: plans of its own
+making with anybody's uids and names, others' plans, old ones, one that was taken before plans were signed; batches,
+present states and records under them.
 """
 
 import asyncio
