@@ -34,10 +34,10 @@ province: {id: st, name: {vi: Tỉnh, en: Province}}
 contacts:
   a: {name: {vi: Bà A, en: Ms A}, email: a@example.vn}
   b: {name: {vi: Bà B, en: Ms B}, email: b@example.vn, language: en}
+routes: {of-b: {select: {agencies: [agb]}, to: [b], only: true}, rest: {to: [a]}}
 agencies:
   aga:
     name: {vi: Sở A, en: Agency A}
-    contacts: [a]
     site:
       agent: agent-a
       checks:
@@ -54,7 +54,6 @@ agencies:
         power: {kind: icmp, params: {host: 198.51.100.3}, interval: 30s}
   agc:
     name: {vi: Sở C, en: Agency C}
-    contacts: [a]
     site: {agent: agent-c, checks: {web: {kind: icmp, params: {host: 203.0.113.1}, interval: 30s}}}
 goals:
   goal-b:
