@@ -26,7 +26,7 @@ def sign(key: ec.EllipticCurvePrivateKey, agent: str, encoded: bytes) -> bytes:
 class PlanVerifier:
     """Whose signature counts: the CAs in these PEM texts, each of one certificate or several; without any, nobody's.
 
-    Raises ValueError when one holds no certificate, or one of another kind of key.
+    Raises ValueError when one holds no certificate, or one that is not a collector's CA: an agent's own must not count.
     """
 
     def __init__(self, authorities: Iterable[str] = ()) -> None:
@@ -46,8 +46,12 @@ class PlanVerifier:
 
 def _public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise ValueError("a certificate whose key is not of an elliptic curve, so not of a collector's CA")
+    try:
+        is_authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        is_authority = False
+    if not is_authority or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("a certificate that is not a collector's CA")
     return key
 
 

@@ -58,14 +58,29 @@ def test_what_the_authority_signed_as_a_certificate_is_no_plans_signature() -> N
         assert not VERIFIER.verify("", plan, certificate.signature)
 
 
-@pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "rsa"])
+NO_AUTHORITY = {
+    "nothing": "",
+    "rubbish": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    "a collector's server": OURS.server_certificate((), 0)[1].decode(),
+    "an agent and its authority": OURS.server_certificate((), 0)[1].decode() + OURS.pem,
+}
+
+
+@pytest.mark.parametrize("pem", NO_AUTHORITY.values(), ids=NO_AUTHORITY)
 def test_what_is_no_authority_is_refused(pem: str) -> None:
     with pytest.raises(ValueError):
-        PlanVerifier([_rsa_certificate() if pem == "rsa" else pem])
+        PlanVerifier([pem])
 
 
-def _rsa_certificate() -> str:
-    key = rsa.generate_private_key(65537, 2048)
+@pytest.mark.parametrize("key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())])
+def test_what_says_nothing_of_being_an_authority_is_none(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+) -> None:
+    with pytest.raises(ValueError, match="not a collector's CA"):
+        PlanVerifier([_certificate(key)])
+
+
+def _certificate(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
