@@ -44,12 +44,16 @@ class AgentsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``names``: host names and addresses, besides "haidang-collector", in its certificate (agents need none of them).
     ``url``: how agents reach it, for the enrolment command that ``haidang-collector code`` prints.
+    ``trusted_authorities``: PEM files with the CAs of other collectors (``STATE/pki/ca.pem`` there, which is public).
+    Who holds a certificate of one of them is an agent here too, and plans that were served there count here: for a
+    standby, and for a collector whose own CA had to be made anew.
     """
 
     listen: str = "0.0.0.0:8443"
     url: str = ""
     names: tuple[str, ...] = ()
     certificate_life: Duration = 90 * DAY
+    trusted_authorities: tuple[Path, ...] = ()
 
 
 class OperatorUser(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,8 +64,8 @@ def open_spool(settings: Settings, identity: identities.Identity, stored: Stored
     store = PlanStore(settings.state_dir, identity.agent)
 
     def holds(digest: bytes) -> Sequence[int] | None:
-        encoded = store.get(digest)
-        return [check.hold for check in plans.read(encoded).plan.checks] if encoded is not None else None
+        kept = store.get(digest)
+        return [check.hold for check in plans.read(kept.encoded).plan.checks] if kept is not None else None
 
     return Spool.open(
         settings.state_dir / "spool",

@@ -15,6 +15,7 @@ import msgspec
 
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
+from agent.uplink.plans import SignedPlan
 from inventory.base.clock import Clock
 from inventory.protocol.wire import (
     MAX_BODY,
@@ -49,7 +50,7 @@ class PushContext(Protocol):
     """What the pusher needs of the agent around it."""
 
     def present(self) -> Present | None: ...
-    def plan(self, digest: bytes) -> bytes | None: ...
+    def plan(self, digest: bytes) -> SignedPlan | None: ...
     def health(self, collector: str) -> dict[str, float]: ...
     def acknowledged(self, collector: str, ack: Ack) -> None: ...
 
@@ -103,7 +104,7 @@ class Pusher:
         self._due = asyncio.Event()
         self._news = asyncio.Event()
         self._echo: Echo | None = None
-        self._plans: list[bytes] = []
+        self._plans: list[SignedPlan] = []
         self._size = MAX_RESULTS
         self._version = VERSIONS[0]  # of the wire; what the collector takes is known from its first answer on
         self._stuck = 0
@@ -188,8 +189,9 @@ class Pusher:
             batch=batch,
             present=self._context.present() if backlog else None,
             backlog=backlog,
-            plans=self._plans,
+            plans=[plan.encoded for plan in self._plans],
             health=self._context.health(self.name),
+            signatures=[plan.signature for plan in self._plans],
         )
         body = encode_push(push)
         if len(body) > MAX_BODY:
@@ -237,7 +239,7 @@ class Pusher:
     def _apply_ack(self, ack: Ack, batch: Batch | None) -> None:
         """Move the cursor to where the collector is. Raises PushFailed when answers bring nothing forward."""
         requested_plans = [self._context.plan(digest) for digest in ack.want]
-        self._plans = [encoded for encoded in requested_plans if encoded is not None]
+        self._plans = [plan for plan in requested_plans if plan is not None]
         if len(self._plans) < len(requested_plans):
             log.error("collector %s asks for a plan that is no longer kept", self.name)
         if ack.verdict in ("taken", "repeat", "refused") and ack.watermark is not None and batch is not None:

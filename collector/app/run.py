@@ -21,6 +21,7 @@ from collector.evaluator.metrics import EvaluatorMetrics
 from collector.ingest.ingest import Ingest
 from collector.ingest.metrics import IngestMetrics
 from collector.keys import files as keys_files
+from collector.keys.plan_signatures import PlanVerifier
 from collector.metrics.handler import MetricsHandler
 from collector.metrics.labels import ExposedFleet
 from collector.metrics.process import ProcessMetrics
@@ -89,11 +90,13 @@ class CollectorService:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
         try:
             self.authority = keys_files.authority(config.keys, _wall())
+            # whose certificates make an agent, and whose signature makes a plan one that was served
+            self.trusted_authorities = [self.authority.pem, *keys_files.trusted(config.agents.trusted_authorities)]
             self.store = open_store(config.database)
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store)
+        self.ingest = Ingest(self.store, verifier=PlanVerifier(self.trusted_authorities))
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)
@@ -158,7 +161,7 @@ class CollectorService:
         names = self.config.agents.names
         try:
             files = keys_files.server(self.config.keys, self.authority, names, _wall())
-            self._tls = client_certificates.tls_context(self.authority.pem, *files)
+            self._tls = client_certificates.tls_context("\n".join(self.trusted_authorities), *files)
             await self.listener.start(address.host, address.port, self._tls)
         except OSError as error:
             raise CannotStart(_port_words(address, "agents", error)) from None

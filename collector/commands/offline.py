@@ -105,7 +105,7 @@ async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str)
             one for one in reader.all_checks() if one.check is not None and (not agency or one.check.agency == agency)
         ]
         figures = await availability.figures(reader, chosen, [(window.start, window.end)])
-    table = [(one, figures[one.uid][0]) for one in chosen if figures[one.uid][0].total]
+    table = [(one, figures[one.row][0]) for one in chosen if figures[one.row][0].total]
     return _as_csv(table, window) if csv else _as_text(table, window, reader.inventory)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from collector.ingest.checkpoints import Checkpoints
 from collector.ingest.fleet import Fleet
-from collector.ingest.plans import Plans
+from collector.ingest.plans import EARLIEST_BIRTH, Plans
 from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames
 from collector.ingest.steps.apply import AddSums
 from collector.ingest.steps.dead_letters import DeadLetterBudget
@@ -170,7 +170,11 @@ class Committer:
             if effect.dead_letters:
                 kept = self._dead_letter_budget.kept(agent, effect.dead_letters)
                 letters += [AddedDeadLetter(item.at, agent, new.reason, new.count, new.body) for new in kept]
-            born += [(at, row) for at, row in effect.born if self._plans.begins_earlier(at, row)]
+            effect.born = [one for one in effect.born if self._plans.begins_earlier(*one)]
+            if effect.born:
+                earliest = max(tx.certificates.first_issued(agent) or 0, EARLIEST_BIRTH)
+                effect.born = [(max(at, earliest), row) for at, row in effect.born]
+                born += effect.born
         tx.batches.add(batches)
         tx.spans.add(spans)
         tx.events.add(events)

@@ -41,7 +41,7 @@ class Fleet:
         newest = self.latest(check)
         if newest is None:
             return {}
-        columns = self._plans.columns(newest.plan, check.kind)
+        columns = self._plans.columns(check.agent, newest.plan, check.kind)
         values = {
             column.name: value / column.per
             for column, value in zip(columns, newest.values, strict=False)
@@ -51,9 +51,9 @@ class Fleet:
             values["latency"] = newest.latency / 1e6
         return values
 
-    def columns(self, plan: bytes, kind: str) -> tuple[Column, ...]:
-        """The value columns of a kind under a plan."""
-        return self._plans.columns(plan, kind)
+    def columns(self, agent: str, plan: bytes, kind: str) -> tuple[Column, ...]:
+        """The value columns of a kind under an agent's plan."""
+        return self._plans.columns(agent, plan, kind)
 
     def status(self, check: RegisteredCheck, now: int) -> CheckStatus | None:
         """What a page shows of a check; None before its first look. The overlay counts while it is newer."""

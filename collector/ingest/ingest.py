@@ -14,6 +14,7 @@ from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
 from collector.ingest.steps.dead_letters import DeadLetterReports
 from collector.ingest.steps.sequence import Sequencer
+from collector.keys.plan_signatures import PlanVerifier
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import Lifespan
@@ -24,13 +25,16 @@ log = logging.getLogger("collector.ingest")
 
 
 class Ingest:
-    """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
+    """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly.
 
-    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+    ``verifier``: whose signature under a plan counts; without it only plans that are served here do.
+    """
+
+    def __init__(self, store: Store, clock: Clock | None = None, *, verifier: PlanVerifier | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self.store = store
         self.trust = ClockTrust(self.clock)
-        self.plans = Plans(store)
+        self.plans = Plans(store, verifier)
         self.fleet = Fleet(self.plans)
         self.committer = Committer(store, self.plans, self.fleet)
         self.limits = PushLimits()
@@ -79,7 +83,7 @@ class Ingest:
 
     async def serve_plan(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
-        plan = await self.plans.store_plan(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
+        plan = await self.plans.serve(agent, encoded, self.clock.wall_ms(), lifespans)
         return plan.digest
 
     async def push(self, agent: str, body: bytes, uploading: int = 0) -> Ack:

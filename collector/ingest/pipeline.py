@@ -1,7 +1,7 @@
 """The way of a push through ingest. Read it from top to bottom.
 
     1 decode     bytes to a message with numbers that can be; what is none is a dead letter, and refused
-    2 validate   its plans are kept; its batch is read by its plan, and bad results are set aside
+    2 validate   plans it brings are kept if they were served; its batch is read by its plan, bad results set aside
     3 sequence   the contact is noted; the batch continues its agent's chain, or it is told what to do instead
     4 place      its boot-time ms become the collector's time, with an error
     5 apply      its results go into spans, sums and events, on a successor of the agent's state
@@ -14,6 +14,7 @@ are newer than their agent's checkpoint take 1, 2, 4 and 5 again (:func:`replay`
 """
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 import msgspec
@@ -107,9 +108,9 @@ class Pipeline:
     # 2 validate
 
     async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> IngestContext:
-        for encoded in push.plans[:MAX_PLANS]:
+        for encoded, signature in zip_longest(push.plans[:MAX_PLANS], push.signatures[:MAX_PLANS], fillvalue=b""):
             try:
-                await self.plans.store_plan(agent, encoded, received, served=False)
+                await self.plans.accept(agent, encoded, signature, received)
             except PlanError as error:
                 await self._reject(agent, encoded, str(error))
         return IngestContext(

@@ -1,9 +1,11 @@
 """The CA's and the listener's keys on disk: ``STATE/pki/{ca,server}.{key,pem}``, keys readable by nobody else."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from collector.keys import pki
+from collector.keys.plan_signatures import PlanVerifier
 from inventory.base import files
 
 DAY = 86_400_000
@@ -28,6 +30,21 @@ def authority(directory: Path, now: int) -> pki.CertificateAuthority:
             f"{directory} does not hold a usable CA ({error}). Bring ca.key and ca.pem back from a backup "
             f"(haidang-collector restore); only if there is none, remove {directory} and enrol every agent again."
         ) from None
+
+
+def trusted(certificates: Iterable[Path]) -> list[str]:
+    """The CAs of other collectors, in PEM. Raises KeysBroken."""
+    texts = []
+    for file in certificates:
+        try:
+            texts.append(file.read_text("ascii"))
+            PlanVerifier(texts[-1:])
+        except (OSError, ValueError) as error:
+            raise KeysBroken(
+                f"agents.trusted_authorities: {file} does not hold the CA of a collector ({error}). "
+                "It is the file pki/ca.pem of that collector's state directory."
+            ) from None
+    return texts
 
 
 def install(directory: Path, ca: pki.CertificateAuthority) -> None:

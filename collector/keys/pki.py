@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from collector.keys import plan_signatures
+
 SERVER_NAME = "haidang-collector"  # what agents verify, whatever address they dialled
 FINGERPRINT_BYTES = 20
 SECRET_BYTES = 10  # 80 bits, 16 characters
@@ -106,6 +108,10 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
         return _key_pem(key), certificate.public_bytes(serialization.Encoding.PEM)
+
+    def sign_plan(self, agent: str, encoded: bytes) -> bytes:
+        """The signature that goes with an agent's plan when it is served (:mod:`collector.keys.plan_signatures`)."""
+        return plan_signatures.sign(self._key, agent, encoded)
 
     def _issuer_key(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

@@ -7,6 +7,7 @@ import msgspec
 
 from collector.ledger.state_step import Span
 from inventory.model.entities import Selector
+from inventory.protocol.identity import CheckIdentity
 
 LinkKey = tuple[str, str, str]  # link, provider, cause
 Lifespan = tuple[int | None, int | None]  # of a check: born, ended; None: not known, not ended
@@ -112,6 +113,10 @@ class RegisteredCheck(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     born: int | None  # None until a plan was served or a look was placed
     ended: int | None
+
+    @property
+    def identity(self) -> CheckIdentity:
+        return CheckIdentity(self.agent, self.uid)
 
 
 class AddedEvent(NamedTuple):

@@ -6,6 +6,7 @@ memory. Built on aiohttp's low-level server: a few paths need no router, and a p
 """
 
 import asyncio
+import base64
 import logging
 import ssl
 import time
@@ -24,6 +25,7 @@ from collector.web.throughput import ThroughputServer, TransferDenied
 from inventory.protocol.wire import (
     MAX_BODY,
     PUSH_TYPE,
+    SIGNATURE_HEADER,
     VERSIONS_HEADER,
     Ack,
     ack_type,
@@ -92,6 +94,7 @@ class AgentsListener:
         self._stranger_time = stranger_time
         self._throughput = throughput or ThroughputServer()
         self._peers = Peers()
+        self._plan_signatures: dict[str, tuple[str, str]] = {}  # by agent: the plan's digest, its signature
         self._strangers = 0
         self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
             ("POST", "/v1/push"): ("push", self._take_push),
@@ -212,11 +215,20 @@ class AgentsListener:
         if plan is None:
             raise _Refused(404, "the inventory has no such agent")
         digest, encoded = plan
-        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+        signature = self._signature(peer.agent, digest, encoded)
+        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache", SIGNATURE_HEADER: signature}
         etags = request.headers.get("If-None-Match", "")
         if digest in (part.strip().removeprefix("W/").strip('"') for part in etags.split(",")):
             return web.Response(status=304, headers=headers)
         return web.Response(body=encoded, content_type="application/json", headers=headers)
+
+    def _signature(self, agent: str, digest: str, encoded: bytes) -> str:
+        """In base64, made once a plan; with 304 too, for the agent may have the plan of an older program or CA."""
+        signed, signature = self._plan_signatures.get(agent, ("", ""))
+        if signed != digest:
+            signature = base64.b64encode(self._registry.authority.sign_plan(agent, encoded)).decode()
+            self._plan_signatures[agent] = digest, signature
+        return signature
 
     async def _send_authority(self, request: web.BaseRequest) -> web.Response:
         response = web.Response(text=self._registry.authority.pem, content_type="application/x-pem-file")

@@ -31,6 +31,7 @@ VERSIONS = (1, 2)  # that this program speaks, oldest first: N-2, N-1, N as far 
 MAX_BODY = 1 << 20  # compressed bytes of a push
 MAX_THROUGHPUT = 10 << 20  # bytes of one measurement of throughput, either way
 MAX_DECODED = 16 << 20  # what it may inflate to
+SIGNATURE_HEADER = "Haidang-Plan-Signature"  # of an answer to GET /v1/plan: base64 of the plan's signature
 VERSIONS_HEADER = "Haidang-Wire"  # of an answer to a push: the versions that the collector takes, as "1, 2"
 
 
@@ -184,6 +185,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What an agent sends. Without a batch it only asks for the watermark (and keeps the clock's mapping fresh).
 
     ``backlog``: frames past the watermark, this batch not counted. ``plans``: plans the collector asked for.
+    ``signatures``: of each of these plans, as the collector that served it gave it; b"" where the agent has none.
     ``health``: the agent about itself (names as in ``agent.runtime.status``), now and then.
     """
 
@@ -195,6 +197,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     backlog: int = 0
     plans: list[bytes] = []
     health: dict[str, float] = {}
+    signatures: list[bytes] = []
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):

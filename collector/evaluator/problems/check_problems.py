@@ -44,7 +44,7 @@ class CheckProblems:
                 covered.add((entry.uid, status.state))
                 yield from self._judged(entry, status, status.state, context.causes.cause(entry.uid), context)
         for (uid, state), (cause, member) in members.items():
-            entry = self._reader.by_uid(uid)
+            entry = self._reader.of_inventory(uid)
             if (uid, state) in covered or entry is None or (current := self._status(entry, context.now)) is None:
                 continue
             # it is not in that state any more, or was seen better too seldom: what it was is what the incident has
@@ -99,8 +99,7 @@ class CheckProblems:
         return heard or context.now - status.last_look <= context.inventory.alerting.late_ms
 
     def _entry(self, row: int) -> CheckEntry | None:
-        registered = self._reader.fleet.checks.get(row)
-        entry = self._reader.by_uid(registered.uid) if registered is not None else None
+        entry = self._reader.of_row(row)
         return entry if entry is not None and entry.check is not None else None
 
     def _status(self, entry: CheckEntry, now: int) -> CheckStatus | None:

@@ -13,7 +13,7 @@ from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
 from collector.evaluator.problems.check_problems import ON, subject_of
 from collector.ledger.state_step import Span
-from collector.queries.causes import analyse_causes, leading_cause
+from collector.queries.causes import analyse_causes, check_cause
 from collector.queries.exclusions import Exclusions
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.records import ClosedSpan
@@ -35,9 +35,7 @@ async def past_problems(
     begin = min(span.start for _, span, _ in meeting)
 
     def causes(analysis: CauseAnalysis) -> list[Cause]:
-        return [
-            leading_cause(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting
-        ]
+        return [check_cause(analysis, entry, (span.start, span.end)) for entry, span, _ in meeting]
 
     root_causes = await analyse_causes(reader, causes, begin)
     return [
@@ -67,8 +65,7 @@ def _meeting_condition(
 ) -> Iterator[tuple[CheckEntry, Span, Condition]]:
     """With the condition that each met."""
     for one in spans:
-        registered = reader.fleet.checks.get(one.check)
-        entry = reader.by_uid(registered.uid) if registered is not None else None
+        entry = reader.of_row(one.check)
         if entry is None or entry.check is None:
             continue
         condition = condition_of(reader.inventory, entry.check, ON[one.span.state])

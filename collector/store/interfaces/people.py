@@ -38,6 +38,9 @@ class CertificateRepository(Protocol):
     def newest(self) -> dict[str, RegisteredCertificate]:
         """By agent."""
 
+    def first_issued(self, agent: str) -> int | None:
+        """When the agent's first was issued, ms; None: none was."""
+
 
 class RevocationRepository(Protocol):
     """Revocations, for ever."""

@@ -51,6 +51,10 @@ class SqliteCertificates:
         rows = self._db.execute("SELECT agent, MAX(serial), not_after FROM certificates GROUP BY agent")
         return {agent: RegisteredCertificate(int(serial, 16), not_after) for agent, serial, not_after in rows}
 
+    def first_issued(self, agent: str) -> int | None:
+        issued = self._db.execute("SELECT MIN(issued_at) FROM certificates WHERE agent = ?", (agent,)).get
+        return issued if isinstance(issued, int) else None
+
 
 class SqliteRevocations:
     def __init__(self, db: apsw.Connection) -> None:

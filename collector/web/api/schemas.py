@@ -316,8 +316,8 @@ def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
     )
 
 
-def problem_span(one: ProblemSpan, causes: Mapping[tuple[str, int], Cause]) -> ProblemSpanAnswer:
-    cause = causes[one.entry.uid, one.start]
+def problem_span(one: ProblemSpan, causes: Mapping[tuple[int, int], Cause]) -> ProblemSpanAnswer:
+    cause = causes[one.entry.row, one.start]
     return ProblemSpanAnswer(
         uid=one.entry.uid,
         check=one.entry.name,

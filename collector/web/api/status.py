@@ -32,6 +32,7 @@ from inventory.protocol.states import NAMES
 _LANG = QueryParameter(
     "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
 )
+_AGENT = QueryParameter("agent", "whose check, where several agents have had one of this uid")
 _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
 
 
@@ -60,13 +61,16 @@ class StatusApi:
                     _LANG,
                 ),
             ),
-            ApiRoute("/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_LANG,)),
+            ApiRoute(
+                "/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_AGENT, _LANG)
+            ),
             ApiRoute(
                 "/api/v1/checks/{uid}/availability",
                 self.availability,
                 "One check's availability over a window, with the evidence",
                 schemas.AvailabilityAnswer,
                 (
+                    _AGENT,
                     QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
                     QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
                     _LANG,
@@ -78,6 +82,7 @@ class StatusApi:
                 "What a check measured over a window, added up in buckets",
                 history.HistoryAnswer,
                 (
+                    _AGENT,
                     QueryParameter("measure", "one of its kind's, or latency, in base units"),
                     QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
                     QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
@@ -137,7 +142,7 @@ class StatusApi:
         figures = await availability.figures(self._reader, chosen, [over]) if over is not None else {}
         content = [
             schemas.with_translation(
-                schemas.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
+                schemas.check(self._reader, one, now, figures[one.row][0] if one.row in figures else None), language
             )
             for one in chosen
         ]
@@ -146,12 +151,12 @@ class StatusApi:
         return response
 
     async def check(self, request: web.Request) -> web.Response:
-        check_parameters(request.query, "lang")
+        check_parameters(request.query, "agent", "lang")
         content = schemas.check(self._reader, self._entry(request), self._reader.wall())
         return json_response(schemas.with_translation(content, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
-        check_parameters(request.query, "from", "to", "lang")
+        check_parameters(request.query, "agent", "from", "to", "lang")
         language = one_of(request.query, "lang", LANGUAGES)
         now = self._reader.wall()
         begin, end = window(request.query, now)
@@ -169,7 +174,7 @@ class StatusApi:
         return json_response(content)
 
     async def history(self, request: web.Request) -> web.Response:
-        check_parameters(request.query, "measure", "from", "to")
+        check_parameters(request.query, "agent", "measure", "from", "to")
         return json_response(await history.check_history(self._reader, self._entry(request), request.query))
 
     async def agencies(self, request: web.Request) -> web.Response:
@@ -219,11 +224,19 @@ class StatusApi:
         return [schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)]
 
     def _entry(self, request: web.Request) -> CheckEntry:
-        uid = request.match_info["uid"]
-        entry = self._reader.by_uid(uid)
-        if entry is None:
+        """The check that a path names: the inventory's of that uid, else the one that left it; several agents may
+        have had one of the same uid, then ``agent`` says whose."""
+        uid, agent = request.match_info["uid"], request.query.get("agent")
+        entry = self._reader.of_inventory(uid)
+        if entry is not None and agent in (None, entry.agent):
+            return entry
+        found = [one for one in self._reader.all_checks() if one.uid == uid and agent in (None, one.agent)]
+        if len(found) > 1:
+            agents = ", ".join(one.agent for one in found)
+            raise BadRequest(f"{uid[:60]!r} is a check of several agents: say agent=, one of {agents}", 400)
+        if not found:
             raise BadRequest(f"there is no check {uid[:60]!r}", 404)
-        return entry
+        return found[0]
 
 
 def _matches(one: CheckEntry, query: Mapping[str, str]) -> bool:

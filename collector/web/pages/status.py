@@ -108,7 +108,7 @@ class StatusPages:
         figures = await availability.figures(self._reader, entries, [(now - DAY, now), (now - 30 * DAY, now)])
         return [
             AgencyGroup(
-                one.agency, [self._row(entry, now, figures[entry.uid]) for entry in one.shown], one.count, one.hidden
+                one.agency, [self._row(entry, now, figures[entry.row]) for entry in one.shown], one.count, one.hidden
             )
             for one in by_agency
             if one.count or len(shown) == 1

@@ -270,7 +270,7 @@ async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: Inge
     agent.plan = plan_of(checks=4)
     ack = await agent.look_and_push(UP, UP, UP, DOWN)
     assert (ack.verdict, ack.want, ack.watermark) == ("none", [agent.plan.digest], Position(11, 3))
-    ack = await agent.push(plans=[agent.plan.encode()])
+    ack = await agent.bring_plan()
     assert ack.verdict == "none" and not ack.want
     ack = await agent.push(agent.batch(agent.all(UP, UP, UP, DOWN)))
     assert ack.verdict == "taken"

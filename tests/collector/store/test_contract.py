@@ -499,12 +499,13 @@ async def test_an_unused_code_ends_and_a_used_one_is_remembered(opened: OpenedSt
 
 
 async def test_certificates_and_revocations_are_kept(opened: OpenedStore) -> None:
-    for serial, agent, ends in (("0a", "a", 7), ("0c", "a", 9), ("0b", "a", 8), ("01", "b", 5)):
-        issued = IssuedCertificate(serial, agent, 1, ends, "renewed")
+    for serial, agent, at, ends in (("0a", "a", 3, 7), ("0c", "a", 2, 9), ("0b", "a", 4, 8), ("01", "b", 1, 5)):
+        issued = IssuedCertificate(serial, agent, at, ends, "renewed")
         await opened.do(lambda tx, issued=issued: tx.certificates.add(issued))
     newest = {"a": RegisteredCertificate(12, 9), "b": RegisteredCertificate(1, 5)}
     assert await opened.see(lambda tx: tx.certificates.newest()) == newest
     assert await opened.see(lambda tx: [tx.certificates.highest_serial(agent) for agent in "abc"]) == ["0c", "01", None]
+    assert await opened.see(lambda tx: [tx.certificates.first_issued(agent) for agent in "abc"]) == [2, 1, None]
     revoked = [Revocation("b", "0f", 2, "an", "lost"), Revocation("a", "0e", 1, "an", "stolen")]
     for revocation in revoked:
         await opened.do(lambda tx, revocation=revocation: tx.revocations.add(revocation))

@@ -1,6 +1,7 @@
 """The agents' listener against everything that may come in over the network, with real TLS on loopback."""
 
 import asyncio
+import base64
 import io
 import ssl
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from collector.ingest.limits import PushError
 from collector.keys import files as keys_files
 from collector.keys import pki
+from collector.keys.plan_signatures import PlanVerifier
 from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
@@ -110,6 +112,14 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
+def signed_by(collector: Collector, response: aiohttp.ClientResponse, agent: str = "so-ttt") -> bool:
+    """Whether the answer brings the signature of this agent's plan."""
+    signature = base64.b64decode(response.headers[wire.SIGNATURE_HEADER], validate=True)
+    verifier = PlanVerifier([collector.authority.pem])
+    assert not verifier.verify("so-tc", collector.plans[agent][1], signature)
+    return verifier.verify(agent, collector.plans[agent][1], signature)
+
+
 def named(**more: object) -> dict:
     return {"server_hostname": pki.SERVER_NAME, **more}
 
@@ -155,9 +165,11 @@ async def test_enrol_fetch_the_plan_push(collector, machine):
         async with session.get("/v1/plan", **named()) as response:
             assert await response.read() == b'{"agent":"so-ttt"}'
             assert response.headers["ETag"] == '"00112233aabbccdd"'
+            assert signed_by(collector, response)
         for etag in ('"00112233aabbccdd"', 'W/"00112233aabbccdd"', '"ff", "00112233aabbccdd"'):
             async with session.get("/v1/plan", headers={"If-None-Match": etag}, **named()) as response:
                 assert response.status == 304
+                assert signed_by(collector, response)  # the agent may have it of a program that kept no signature
         async with session.get("/v1/plan", headers={"If-None-Match": '"ffff"'}, **named()) as response:
             assert response.status == 200
         assert (await push(session))[0] == 200

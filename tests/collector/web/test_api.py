@@ -16,8 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from collector.app.run import CannotStart, CollectorService
 from collector.config import AgentsConfig as AgentsConfig
 from collector.config import CollectorConfig, OperatorsConfig, OperatorToken, OperatorUser
+from collector.store.opening import open_store
+from collector.store.records import RegisteredCheck
 from collector.web.api import schemas as web_schemas
 from collector.web.auth import Guard, hash_password, verify_password
+from inventory.assembly.load import load
 from inventory.base.types import Secret
 from inventory.protocol import wire
 from inventory.protocol.plan import decode
@@ -194,6 +197,37 @@ async def test_availability_comes_with_its_bounds_and_its_evidence(told):
     assert answer.timeline[0].start == begin
     assert answer.timeline[-1].end == end
     assert all(a.end == b.start for a, b in itertools.pairwise(answer.timeline))
+
+
+async def test_a_uid_in_a_path_is_the_inventorys_and_else_says_whose(tmp_path):
+    """A store of before may hold what agents registered as theirs under anybody's uid."""
+    config = config_for(tmp_path)
+    of_inventory = next(one for one in load(config.inventory).checks.values() if one.agent == "so-tc")
+    config.state_dir.mkdir()
+    store = open_store(config.database)
+    for agent, uid in (("so-ttt", of_inventory.uid), ("so-ttt", "00aa"), ("so-tc", "00aa"), ("so-tc", "00bb")):
+        kept = RegisteredCheck(id=0, agent=agent, uid=uid, name="x", kind="tcp", born=1, ended=None)
+        await store.write(lambda tx, kept=kept: tx.checks.save(kept))
+    await store.close()
+    async with Running(config) as collector:
+
+        async def agent_of(path: str) -> str:
+            status, body = await collector.get(f"/api/v1/checks/{path}")
+            return msgspec.json.decode(body)["agent"] if status == 200 else f"{status}"
+
+        uid = of_inventory.uid
+        paths = (uid, f"{uid}?agent=so-tc", f"{uid}?agent=so-ttt", "00aa", "00aa?agent=so-tc", "00bb", "00bb?agent=x")
+        assert [await agent_of(path) for path in paths] == [
+            "so-tc", "so-tc", "so-ttt", "400", "so-tc", "so-tc", "404",
+        ]  # fmt: skip
+        for below in ("availability", "history?measure=latency"):
+            status, _ = await collector.get(f"/api/v1/checks/00aa/{below}")
+            assert status == 400
+            status, _ = await collector.get(f"/api/v1/checks/00aa/{below}{'&' if '?' in below else '?'}agent=so-tc")
+            assert status == 200
+        _, body = await collector.get("/api/v1/checks")
+        assert [one["uid"] for one in msgspec.json.decode(body) if one["agent"] == "so-tc"] == [uid]
+        assert sum(one["uid"] == uid for one in msgspec.json.decode(body)) == 1
 
 
 async def test_an_exclusion_declared_beside_the_running_collector_changes_past_figures(told, tmp_path):

@@ -67,6 +67,7 @@ PUSH = st.builds(
     backlog=NUMBER,
     plans=st.lists(st.binary(**MANY), **MANY),
     health=st.dictionaries(st.text(**MANY), st.floats(allow_nan=False), **MANY),
+    signatures=st.lists(st.binary(**MANY), **MANY),
 )
 A_PUSH = Push(
     version=VERSION,
