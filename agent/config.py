@@ -11,7 +11,7 @@ from agent import credentials
 from agent.credentials import Credentials
 from agent.probe import Limits
 from inventory.base.problems import NOWHERE, Invalid, Place, Problem
-from inventory.base.types import Duration, Secret, Size
+from inventory.base.types import CredentialValue, Duration, Secret, Size
 from inventory.grammars.job_names import why_not_a_job_name
 
 DEFAULT_FILE: Final = Path("/etc/haidang/agent.yaml")
@@ -150,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolSettings = SpoolSettings()
     pings: PingSettings = PingSettings()
     drills: dict[str, DrillSettings] = {}
-    credentials: dict[str, dict[str, Secret | tuple[str, ...]]] = {}
+    credentials: dict[str, dict[str, CredentialValue]] = {}
     site_networks: tuple[str, ...] = ()
     at: Place = NOWHERE
 

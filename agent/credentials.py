@@ -264,8 +264,6 @@ def resolve(
             problems.append(place.problem(f"credentials.{name}", str(error)))
         for key, value in keys.items():
             if not isinstance(value, str):
-                if key != HOSTS:
-                    problems.append(place.problem(f"credentials.{name}.{key}", "ought to be one value"))
                 continue
             if not key.endswith(ENDING):
                 continue

@@ -187,8 +187,6 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
             raise ValueError(sentence("rpo has to be more than 0"))
         if self.database and not is_database_name(self.database):
             raise ValueError(sentence("database: a name is letters, digits, '_', '-', '.' and '$', and no more"))
-        if not self.path.startswith("/"):
-            raise ValueError(sentence("path has to begin with /"))
         if self.evidence == "borg" and ("::" in self.path or "{" in self.path or self.path.startswith("//")):
             raise ValueError(sentence("path: borg takes {marks} for more than a path", marks="::, { and //"))
         try:

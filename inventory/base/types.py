@@ -4,7 +4,7 @@ The annotated ones are ordinary ints, floats and strings to the program; the rea
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -44,6 +44,8 @@ class Secret(str):
         return "Secret(...)"
 
 
+# a key of a credential: a Secret, or a tuple of words under ``hosts``
+CredentialValue = Annotated[Any, msgspec.Meta(extra={"reader": "credential"}, description="a secret, or hosts")]
 Duration = Annotated[int, msgspec.Meta(extra={"reader": "duration"}, description="30s, 5m, 1h30m, 250ms")]
 Ratio = Annotated[float, msgspec.Meta(extra={"reader": "ratio"}, description="99.5% or 0.995")]
 Size = Annotated[int, msgspec.Meta(extra={"reader": "size"}, description="512KiB, 64MiB, 2GiB")]
