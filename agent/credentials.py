@@ -72,7 +72,11 @@ class Binding(msgspec.Struct, frozen=True):
         """Whether it may go there. ``site``: gives the site's own networks."""
         if self.hosts is None:
             return _is_this_machine(to) or _within(to.address, site())
-        return any(_fits(rule, to, site) for rule in self.hosts)
+        if any(_is_there(rule, to, site) for rule in self.hosts):
+            return True
+        # a plan that has another name proved than it connects to has to be allowed both
+        names = (to.host, to.proved or to.host)
+        return bool(to.host) and all(any(_named(rule, name) for rule in self.hosts) for name in names)
 
 
 def _ensure_rule(rule: str) -> None:
@@ -100,18 +104,18 @@ def _folded(host: str) -> str:
     return host.casefold().rstrip(".")
 
 
-def _fits(rule: str, to: Destination, site: Callable[[], tuple[Network, ...]]) -> bool:
+def _is_there(rule: str, to: Destination, site: Callable[[], tuple[Network, ...]]) -> bool:
+    """By the address that was reached."""
     if (network := _network(rule)) is not None:
         return _within(to.address, (network,))
     if rule == LOCALHOST:
         return _is_this_machine(to)
-    if rule == SITE:
-        return _within(to.address, site())
-    # a plan that has another name proved than it connects to has to be allowed both
-    return bool(to.host) and all(_named(rule, name) for name in (to.host, to.proved or to.host))
+    return rule == SITE and _within(to.address, site())
 
 
 def _named(rule: str, host: str) -> bool:
+    if rule in (SITE, LOCALHOST):
+        return False
     return _folded(host).endswith(rule[1:]) if rule.startswith("*.") else _folded(host) == rule
 
 
