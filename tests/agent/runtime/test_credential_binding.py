@@ -1,4 +1,4 @@
-"""A credential goes where the agent's own file lets it, whatever a plan says: never elsewhere, never unasked in clear."""
+"""A credential goes where the agent's own file lets it, whatever a plan says: not elsewhere, not unasked in clear."""
 
 import asyncio
 import base64
@@ -98,7 +98,7 @@ class TestBinding:
 
     def test_in_clear_only_where_the_file_says_so(self) -> None:
         to = at("10.20.3.4", exposed="the connection is not encrypted")
-        with pytest.raises(ProbeFailed, match="the connection is not encrypted; .* clear: true in the agent's file"):
+        with pytest.raises(ProbeFailed, match=r"the connection is not encrypted; .* clear: true in the agent's file"):
             bound()("robot", to)
         assert bound(clear=True)("robot", to) == {"password": CANARY}
         assert bound()("robot", at("127.0.0.1", exposed="not encrypted"))
@@ -125,11 +125,11 @@ class TestBinding:
             ("hosts: [10.20]", "is no host"),
             ('hosts: ["http://mail.example"]', "is no host"),
             ("clear: maybe", "ought to be true or false"),
-            ("password: [a]", "credentials.robot.password: ought to be one value"),
+            ("password: [a]", "credentials.robot.password: ought to be a mapping of names"),
         ],
     )
     def test_mistakes_in_the_file(self, tmp_path: Path, text: str, words: str) -> None:
-        with pytest.raises(Invalid, match=".*") as told:
+        with pytest.raises(Invalid) as told:
             _settings(tmp_path, f"credentials:\n  robot: {{user: u, {text}}}\n")
         assert words in str(told.value)
 
@@ -259,7 +259,7 @@ def test_every_kind_that_takes_a_credential_says_where_it_takes_it() -> None:
     }
     seen = set()
     for kind in probes.names():
-        fields = [name for name in get_type_hints(probes.kind(kind)) if name.endswith("credential")]
+        fields = [name for name in get_type_hints(probes.load(kind)) if name.endswith("credential")]
         if fields:
             seen.add(kind)
             probe = probes.build(kind, {**params[kind], **{field: field for field in fields}})
@@ -273,15 +273,15 @@ async def test_doctor_says_which_lines_to_add(tmp_path: Path) -> None:
         "credentials:\n"
         "  near: {user: u, password: p}\n"
         "  far: {user: u, password: p}\n"
-        "  open: {user: u, password: p, hosts: [192.0.2.9]}\n"
-        "  right: {user: u, password: p, hosts: [192.0.2.9], clear: true}\n",
+        "  open: {user: u, password: p, hosts: [198.51.100.9]}\n"
+        "  right: {user: u, password: p, hosts: [198.51.100.9], clear: true}\n",
     )
     clear = {"security": "none", "clear_password": True}
     checks = (
         _planned("near", "imap", host="127.0.0.1", credential="near"),
-        _planned("far", "imap", host="192.0.2.9", credential="far"),
-        _planned("open", "smtp", host="192.0.2.9", credential="open", **clear),
-        _planned("right", "smtp", host="192.0.2.9", credential="right", **clear),
+        _planned("far", "imap", host="198.51.100.9", credential="far"),
+        _planned("open", "smtp", host="198.51.100.9", credential="open", **clear),
+        _planned("right", "smtp", host="198.51.100.9", credential="right", **clear),
     )
     said = await doctor.bound_credentials(
         StoredPlan(Plan(agent="a", agency="b", site="c", checks=checks), b"", b""), made
@@ -289,7 +289,7 @@ async def test_doctor_says_which_lines_to_add(tmp_path: Path) -> None:
     levels = {diagnosis.what.split("'")[1]: diagnosis for diagnosis in said}
     assert set(levels) == {"near", "far", "open"}
     assert (levels["near"].level, "hosts: [127.0.0.1]" in levels["near"].advice) == ("note", True)
-    assert (levels["far"].level, "hosts: [site, 192.0.2.9]" in levels["far"].what) == ("wrong", True)
+    assert (levels["far"].level, "hosts: [site, 198.51.100.9]" in levels["far"].what) == ("wrong", True)
     assert (levels["open"].level, "clear: true" in levels["open"].what) == ("wrong", True)
     assert await doctor.bound_credentials(None, made) == []
 
