@@ -190,13 +190,13 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         if self.evidence == "borg" and ("::" in self.path or "{" in self.path or self.path.startswith("//")):
             raise ValueError(sentence("path: borg takes {marks} for more than a path", marks="::, { and //"))
         try:
-            FilePattern(self.files, self.zone)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(
-                sentence("files: {error}", error=error)
-                if isinstance(error, ValueError)
-                else sentence("zone: {zone} is none", zone=repr(self.zone))
-            ) from None
+            FilePattern(self.files)
+        except ValueError as error:
+            raise ValueError(sentence("files: {error}", error=error)) from None
+        try:
+            FilePattern("*", self.zone)
+        except ValueError:
+            raise ValueError(sentence("zone: {zone} is none", zone=repr(self.zone))) from None
 
     async def run(self, context: ProbeContext) -> Outcome:
         until = time.monotonic() + context.timeout

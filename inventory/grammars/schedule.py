@@ -11,6 +11,7 @@ import msgspec
 
 from inventory.base.text import quoted
 from inventory.base.types import duration_ms
+from inventory.grammars.time_zones import zone_named
 
 MAX_CRON: Final = 500  # characters of a cron expression
 LAST_MOMENT: Final = 253_370_764_800  # the year 9999, where calendars end
@@ -124,12 +125,10 @@ def zone_of(name: str) -> tzinfo | None:
     """A time zone by its IANA name; "" is the machine's own. Raises BadSchedule."""
     if not name:
         return None
-    from zoneinfo import ZoneInfo
-
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # no such zone, no such name, a directory
-        raise BadSchedule(f"there is no time zone {quoted(name)}; write it like Asia/Ho_Chi_Minh") from None
+        return zone_named(name)
+    except ValueError as error:
+        raise BadSchedule(str(error)) from None
 
 
 def _cron(expression: str, zone: tzinfo | None) -> Schedule:

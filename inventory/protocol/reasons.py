@@ -225,7 +225,7 @@ def unpack(text: str) -> Reason:
 def _unpacked(text: str) -> Reason:
     try:
         return from_wire(_decode(text))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return _plain_words(text)
 
 
