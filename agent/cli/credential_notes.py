@@ -12,6 +12,7 @@ from agent.config import DEFAULT_FILE, Settings
 from agent.credentials import HOSTS, exposed_files
 from agent.probe import Address, CredentialUse, Destination
 from agent.uplink.plans import StoredPlan
+from inventory.protocol.plan import PlannedCheck
 
 RESOLVE_SECONDS: Final = 5.0  # for all names together
 
@@ -66,10 +67,14 @@ async def bound_credentials(stored: StoredPlan | None, settings: Settings) -> li
 
 def _uses(stored: StoredPlan | None) -> Iterator[CredentialUse]:
     for check in stored.plan.checks if stored is not None else ():
-        try:
-            yield from probes.build(check.kind, check.params).credential_uses()
-        except Exception:
-            continue
+        yield from _uses_of(check)
+
+
+def _uses_of(check: PlannedCheck) -> Sequence[CredentialUse]:
+    try:
+        return probes.build(check.kind, check.params).credential_uses()
+    except Exception:  # whatever a kind makes of parameters from elsewhere: told among what the agent refuses
+        return ()
 
 
 async def _resolve(hosts: set[str]) -> dict[str, Sequence[Address | None]]:

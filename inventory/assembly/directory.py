@@ -1,8 +1,9 @@
 """The inventory's directory: which files it has, and their bytes, read without being led out of it.
 
 Whoever may write here, in a repository of text files, says what is looked at, and no more: a link could name any
-file that the collector may read. A link that leads to a plain file inside is followed (so do mounted configurations look);
-every other one is refused, whatever is exchanged meanwhile: each part of the way is opened by itself, without following.
+file that the collector may read. A link that leads to a plain file inside is followed (so do mounted configurations
+look); every other one is refused, whatever is exchanged meanwhile: each part of the way is opened by itself, without
+following.
 """
 
 import os
