@@ -46,7 +46,7 @@ def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
             raise ProbeFailed(sentence("the stapled OCSP response is not signed by the certificate's issuer"), DEGRADED)
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
         revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, *_unreadable()) as error:
         raise ProbeFailed(
             sentence("the stapled OCSP response cannot be read: {error}", error=str(error)[:60]), DEGRADED
         ) from None
@@ -79,9 +79,23 @@ def _demands_staple(certificate: bytes) -> bool:
 
     try:
         x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.TLSFeature)
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, *_unreadable()):
         return False
     return True
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What the library raises for certificates that are none, or of a sort that it does not know; no ValueError each."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        x509.DuplicateExtension,
+        x509.ExtensionNotFound,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+        UnsupportedAlgorithm,
+    )
 
 
 def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
@@ -94,7 +108,7 @@ def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | Non
             candidate = x509.load_der_x509_certificate(encoded)
             leaf.verify_directly_issued_by(candidate)
             return candidate
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, *_unreadable()):
             continue
     return None
 
@@ -125,7 +139,7 @@ def _is_signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime
     for responder in response.certificates:
         try:
             responder.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, *_unreadable()):
             continue
         in_time = responder.not_valid_before_utc <= moment + SKEW and moment <= responder.not_valid_after_utc
         if in_time and _may_respond(responder) and _verifies_with(response, responder):
@@ -138,7 +152,7 @@ def _may_respond(certificate: "Certificate") -> bool:
 
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (ValueError, *_unreadable()):
         return False
     return x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING in usage
 
