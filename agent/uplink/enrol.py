@@ -42,6 +42,16 @@ _REFUSED: Final = {
 }
 
 
+_NO_CERTIFICATE: Final = (
+    ValueError,  # no JSON, no PEM
+    TypeError,
+    RecursionError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
+
+
 class EnrolFailed(Exception):
     """Why this machine could not be enrolled or renewed, and what to do; for people."""
 
