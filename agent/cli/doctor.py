@@ -8,12 +8,11 @@ import socket
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from agent.config import DEFAULT_FILE, Settings
-from agent.credentials import exposed_files
+from agent.cli.credential_notes import bound_credentials, credential_files, missing_credentials
+from agent.cli.diagnosis import Diagnosis, note, ok, wrong
+from agent.config import Settings
 from agent.jobs import JOB
 from agent.runtime import status as statuses
 from agent.runtime.status import Status
@@ -40,26 +39,6 @@ SET_CLOCK: Final = (
 )
 
 
-class Diagnosis(msgspec.Struct, frozen=True):
-    """``wrong`` ends doctor with exit code 1; ``note`` is worth knowing. ``advice``: what to do."""
-
-    level: Literal["ok", "note", "wrong"]
-    what: str
-    advice: str = ""
-
-
-def ok(what: str) -> Diagnosis:
-    return Diagnosis("ok", what)
-
-
-def note(what: str, advice: str = "") -> Diagnosis:
-    return Diagnosis("note", what, advice)
-
-
-def wrong(what: str, advice: str) -> Diagnosis:
-    return Diagnosis("wrong", what, advice)
-
-
 async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagnosis]:
     """Everything that can be told from here, whether the agent runs or not."""
     clock = clock or SystemClock()
@@ -77,6 +56,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagno
     if stored is None or any("ping" in kinds.of(check.kind).needs for check in stored.plan.checks):
         diagnoses += icmp(stored)
     diagnoses += [*plan_notes(stored, status if running else None), *missing_credentials(stored, settings)]
+    diagnoses += await bound_credentials(stored, settings)
     diagnoses += [*ping_notes(settings, stored, running, clock), *unwatched_backups(settings, stored, clock)]
     if status is not None:
         diagnoses += spool_notes(status)
@@ -132,22 +112,6 @@ def key_file(directory: Path) -> Iterator[Diagnosis]:
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         path = identities.path_in(directory)
         yield wrong(f"others on this machine can read the agent's key in {path}", f"chmod 600 {path}")
-
-
-def credential_files(settings: Settings) -> Iterator[Diagnosis]:
-    for path, what in exposed_files(settings.credentials, settings.at.file):
-        advice = f"chmod o-rwx {path}" if "everybody" in what else "Checks that need it stay unknown until it can."
-        yield wrong(f"{path}, which holds credentials, {what}", advice)
-
-
-def missing_credentials(stored: StoredPlan | None, settings: Settings) -> Iterator[Diagnosis]:
-    named = {check.params.get("credential") or "" for check in stored.plan.checks} if stored is not None else set()
-    for name in sorted(named - {""} - set(settings.credentials)):
-        file = settings.at.file or DEFAULT_FILE
-        yield wrong(
-            f"checks of the plan need the credential {name!r}, which this agent does not have",
-            f"Write it into {file} (credentials:), then restart the agent.",
-        )
 
 
 def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Diagnosis]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -40,6 +40,16 @@ _REFUSED: Final = {
     "unknown": "The collector does not know this code. Check that it was copied whole and is for this collector.",
     "revoked": "The collector has revoked this agent. Ask for it to be admitted again, then enrol with a new code.",
 }
+
+
+_NO_CERTIFICATE: Final = (
+    ValueError,  # no JSON, no PEM
+    TypeError,
+    RecursionError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 
 
 class EnrolFailed(Exception):
@@ -132,7 +142,7 @@ async def _authority(url: str, code: EnrolmentToken) -> str:
     try:
         der = ssl.PEM_cert_to_DER_cert(answer.body.decode("ascii").strip()) if answer.status == 200 else b""
         certificate = x509.load_der_x509_certificate(der)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, x509.InvalidVersion):
         raise EnrolFailed(f"What answers at {url} is not a collector's listener for agents. Check the port.") from None
     fingerprint = base64.b32encode(hashlib.sha256(der).digest()[:FINGERPRINT_BYTES]).decode().lower()
     if fingerprint != code.fingerprint:
@@ -168,9 +178,17 @@ def _identity(answer: CollectorResponse, url: str, key: ec.EllipticCurvePrivateK
         issued = msgspec.json.decode(answer.body, type=_Issued)
         certificate = x509.load_pem_x509_certificate(issued.certificate.encode())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
-    except (msgspec.DecodeError, ValueError, TypeError, InvalidSignature) as error:
+        for_this_key = certificate.public_key() == key.public_key()
+    except (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+        RecursionError,
+        x509.InvalidVersion,
+    ) as error:
         raise EnrolFailed(f"The collector's answer is not a certificate of its own: {error}") from None
-    if certificate.public_key() != key.public_key():
+    if not for_this_key:
         raise EnrolFailed("The collector's answer is a certificate for another key.")
     begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     issued_at = _date(answer.headers) or begins  # certificates are dated back a little

@@ -178,7 +178,7 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey | ed25519.Ed25519P
         csr = x509.load_pem_x509_csr(csr_pem.encode("ascii"))
         valid = csr.is_signature_valid
         public = csr.public_key()
-    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
         raise RequestRefused("this is not a certificate request in PEM") from None
     if not valid:
         raise RequestRefused("the certificate request is not signed by its own key")

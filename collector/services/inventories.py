@@ -11,10 +11,11 @@ from collector.ingest.ingest import Ingest
 from collector.ingest.plans import PlanError
 from collector.store.records import Lifespan
 from collector.store.revocations import Revocations
-from inventory.assembly import load, planning
+from inventory.assembly import directory, load, planning
 from inventory.base.problems import Problem
 from inventory.model.entities import Inventory
 from inventory.protocol.plan import Plan, digest_of
+from inventory.yaml.nodes import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -99,21 +100,21 @@ class LiveInventory:
         fresh, old = self._copy.with_suffix(".new"), self._copy.with_suffix(".old")
         try:
             shutil.rmtree(fresh, ignore_errors=True)
-            for file in load.files_of(self._directory):
+            for file in directory.files_of(self._directory):
                 place = fresh / file.relative_to(self._directory)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
+                place.write_bytes(directory.read(self._directory, file, MAX_BYTES))
             shutil.rmtree(old, ignore_errors=True)
             if self._copy.exists():
                 self._copy.rename(old)
             fresh.rename(self._copy)
             shutil.rmtree(old, ignore_errors=True)
-        except OSError as error:
+        except (OSError, directory.NotRead) as error:
             log.warning("the last good inventory could not be copied to %s: %s", self._copy, error)
 
     def _file_signature(self) -> Signature:
         files = []
-        for file in load.files_of(self._directory):
+        for file in directory.files_of(self._directory):
             try:
                 status = file.stat()
             except OSError:

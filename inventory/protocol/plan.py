@@ -90,5 +90,8 @@ def digest_of(encoded: bytes) -> bytes:
 
 
 def decode(encoded: bytes) -> Plan:
-    """Raises msgspec.ValidationError (or DecodeError) when this is not a plan."""
-    return msgspec.json.decode(encoded, type=Plan)
+    """Raises msgspec.DecodeError (ValidationError is one) when this is not a plan, and nothing else."""
+    try:
+        return msgspec.json.decode(encoded, type=Plan)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None

@@ -255,7 +255,7 @@ SHIFT = "rosters:\n  r:\n    shifts:\n"
         ("rosters: {r: {name: R}}", "1: rosters.r: has nobody: give shifts, a rotation or otherwise"),
         (
             "rosters: {r: {otherwise: [an], time_zone: Asia/Soc_Trang}}",
-            "1: rosters.r.time_zone: there is no time zone 'Asia/Soc_Trang'",
+            "1: rosters.r.time_zone: there is no time zone 'Asia/Soc_Trang'; write it like Asia/Ho_Chi_Minh",
         ),
         ("rosters: {r: {otherwise: [nobody]}}", "1: rosters.r.otherwise: there is no contact nobody"),
         (
