@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from collector.keys.pki import CertificateAuthority
@@ -76,6 +76,11 @@ PUSHES: Final = st.builds(
     st.booleans(),
     st.integers(1, 3),
 )  # fmt: skip
+
+
+# "B's checks are down, all the time": as B would say it, and under a plan that the collector once took
+DOWN_BY_B: Final = HostilePush("b's", "b", DOWN, 8, 0, "start", True, 2)
+DOWN_AS_OWN: Final = HostilePush("kept", "none", DOWN, 8, 0, "stop", True, 2)
 
 
 class HostileAgent:
@@ -159,9 +164,12 @@ def test_every_answer_about_b_is_the_same_whatever_a_pushes(tmp_path: Path, monk
             max_examples=25,
             deadline=None,
             database=None,
-            phases=[Phase.generate],
+            phases=[Phase.explicit, Phase.generate],
             suppress_health_check=[HealthCheck.too_slow],
         )
+        @example([DOWN_BY_B] * 3)
+        @example([DOWN_AS_OWN] * 3)
+        @example([DOWN_AS_OWN, msgspec.structs.replace(DOWN_AS_OWN, state=UP)])
         @given(st.lists(PUSHES, min_size=1, max_size=5))
         def rounds_of_pushes(pushes: list[HostilePush]) -> None:
             runner.run(one_round(pushes))
