@@ -41,11 +41,13 @@ from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
+from collector.web.access.guard import Guard
 from collector.web.agents import AgentsListener
+from collector.web.api.audit import AuditApi
 from collector.web.api.incidents import IncidentApi
 from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
-from collector.web.metrics import ListenerMetrics
+from collector.web.metrics import AccessMetrics, ListenerMetrics
 from collector.web.pages import PageContext, page_groups
 from inventory.base.systemd import Notifier
 
@@ -112,6 +114,9 @@ class CollectorService:
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
         await self._start_alerting()
+        self.guard = Guard(config, self.store, _wall)
+        await self.guard.sessions.load()
+        stack.push_async_callback(self.guard.failed.flush)
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
@@ -121,6 +126,7 @@ class CollectorService:
             self.site_power.run(),
             self.store_metrics.run(),
             self._renew_keys(),
+            self.guard.run(),
             self.notifier.keep_alive(),
         ):
             self._start_task(job)
@@ -168,13 +174,14 @@ class CollectorService:
         settings = self.config.operators
         api = StatusApi(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.alerting)
+        audit = AuditApi(self.store)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )
-        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout))
+        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout, self.guard))
         self._gather_metrics()
         app = operators.application(
-            settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
+            self.guard, self.reader, (api, incidents, audit), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
             runner = await operators.start(app, settings)
@@ -203,6 +210,7 @@ class CollectorService:
             CircuitMetrics(self.alerting.circuits, self.reader),
             EvaluatorMetrics(self.alerting),
             DeliveryMetrics(self.alerting.counts, _wall),
+            AccessMetrics(self.guard),
             ProcessMetrics(),
         )
         self.metrics_handler.register_slow(BackupMetrics(self.reader, _wall))

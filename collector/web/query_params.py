@@ -13,11 +13,12 @@ MAX_TIME = 1 << 43  # ms since the epoch: some 280 years
 
 
 class BadRequest(Exception):
-    """A question that cannot be answered; ``status`` is HTTP's."""
+    """A question that cannot be answered; ``status`` is HTTP's, ``retry_after`` seconds or 0."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, retry_after: int = 0) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 def check_parameters(query: Mapping[str, str], *names: str) -> None:

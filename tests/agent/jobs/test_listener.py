@@ -83,7 +83,7 @@ class Place:
 
     async def status(self, path: str, method: str = "GET", *fields: str, body: bytes = b"") -> int:
         told = [f"Content-Length: {len(body)}"] if body or method == "POST" else []
-        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *fields, *told, "", ""])
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *fields, *told, "", ""])
         return int((await self.raw(head.encode() + body)).split(b" ", 2)[1])
 
     async def curl(self, *arguments: str) -> tuple[int, str]:
@@ -228,14 +228,14 @@ async def test_a_web_page_cannot_ping(place: Place, field: str) -> None:
         (b"GET /ping/db HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET /ping/db HTTP/1.1\r\n: x\r\n\r\n", 400),
         (b"GET /ping/db HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 100 + b"\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 20_000, 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: -5\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: gzip\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello world\r\n", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 100 + b"\r\n", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 20_000, 400),
         (b"\xff\xfe\x00\r\n\r\n", 400),
     ],
 )
@@ -247,7 +247,7 @@ async def test_what_is_no_http_is_refused_and_hurts_nobody(place: Place, data: b
 
 async def test_a_body_cut_short_is_no_ping(place: Place) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    writer.write(b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nhello")
+    writer.write(b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 50\r\n\r\nhello")
     writer.write_eof()
     assert (await reader.read()) == b""
     writer.close()
@@ -255,7 +255,7 @@ async def test_a_body_cut_short_is_no_ping(place: Place) -> None:
 
 
 async def test_chunks_with_extensions_and_trailers(place: Place) -> None:
-    head = b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n"
     data = head + b"5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n"
     assert (await place.raw(data)).startswith(b"HTTP/1.1 200 ")
     assert place.book.body("db", 1) == b"hello!"
@@ -263,7 +263,7 @@ async def test_chunks_with_extensions_and_trailers(place: Place) -> None:
 
 async def test_a_flood_is_bounded_and_leaves_other_jobs_alone(place: Place) -> None:
     """However many come at once: some are taken, the rest is told to come again, and another job still gets through."""
-    answers = await asyncio.gather(*(place.raw(b"GET /ping/db HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(300)))
+    answers = await asyncio.gather(*(place.raw(b"GET /ping/db HTTP/1.1\r\nHost: [::1]\r\n\r\n") for _ in range(300)))
     statuses = [int(answer.split(b" ", 2)[1]) for answer in answers]
     assert set(statuses) <= {200, 429, 503}
     assert 1 <= statuses.count(200) <= 65
@@ -441,7 +441,7 @@ async def test_pings_answered_survive_a_killed_agent(short_path: Path) -> None:
                 except ConnectionRefusedError:
                     await asyncio.sleep(0.01)
                     continue
-                writer.write(b"GET /ping/db/fail HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(b"GET /ping/db/fail HTTP/1.1\r\nHost: [::1]\r\n\r\n")
                 answer = await reader.read(15)
                 process.send_signal(signal.SIGKILL)
                 writer.close()

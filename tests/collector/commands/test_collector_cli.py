@@ -25,7 +25,7 @@ from collector.app.run import CollectorService
 from collector.commands import backup, main
 from collector.keys import pki
 from collector.store.opening import open_store
-from collector.web.auth import verify_password
+from collector.web.access.passwords import verify_password
 from inventory.base.problems import Invalid
 from inventory.protocol import wire
 from inventory.protocol.plan import decode

@@ -11,8 +11,8 @@ import pytest
 
 from alerts.mail.signed_urls import LinkClaim, LinkSigner
 from collector.config import OperatorToken, OperatorUser
+from collector.web.access.passwords import hash_password
 from collector.web.api.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
-from collector.web.auth import hash_password
 from inventory.base.types import Secret
 from inventory.protocol.states import DOWN, UP
 from tests.collector.web.test_api import Feeder, Running, config_for, now_ms
@@ -128,9 +128,11 @@ async def test_reminders_are_put_off_for_one_of_the_times_on_the_page(wrong: Run
 
 async def test_a_comment_and_a_closing_by_hand(wrong: Running) -> None:
     page = (await wrong.get(f"/incidents/{wrong.key}?lang=en"))[1].decode()
-    forms = re.findall(r'action="(/links/[^"?]+)', page)
-    assert len(forms) == 3
-    assert (await post(wrong, forms[2], data={"text": "<b>cable</b>"}))[0] == 200
+    forms = re.findall(r'action="(/incidents/[^"?]+)', page)
+    assert [form.rpartition("/")[2] for form in forms] == ["acknowledge", "snooze", "comment"]
+    [token] = set(re.findall(r'name="form_token" value="(\w{64})"', page))
+    assert (await post(wrong, forms[2], data={"text": "<b>cable</b>"}))[0] == 403
+    assert (await post(wrong, forms[2], data={"text": "<b>cable</b>", "form_token": token}))[0] == 200
     assert "&lt;b&gt;cable" in (await wrong.get(f"/incidents/{wrong.key}?lang=en"))[1].decode()
 
 
@@ -153,7 +155,7 @@ async def test_what_programs_may_say_of_an_incident(wrong: Running) -> None:
 async def test_who_did_it_is_who_logged_in(tmp_path: Path) -> None:
     guarded: dict[str, Any] = {
         "users": (OperatorUser(name="binh", password=Secret(hash_password("con đò sang sông"))),),
-        "tokens": (OperatorToken(name="chatbot", token=Secret("0123456789abcdefghij")),),
+        "tokens": (OperatorToken(name="chatbot", token=Secret("0123456789abcdefghij"), scope="write"),),
     }
     async with Running(config_for(tmp_path, **guarded)) as running:
         times = [now_ms() - 120_000 + n * 10_000 for n in range(12)]
