@@ -180,7 +180,7 @@ class CollectorService:
         )
         pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout, self.guard))
         self._gather_metrics()
-        app = operators.application(
+        self.operators_app = app = operators.application(
             self.guard, self.reader, (api, incidents, audit), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:

@@ -56,7 +56,7 @@ class UserDirectory:
 
     @property
     def digest(self) -> str:
-        """Of the file's users, their roles and passwords: SHA-256 in hex; of a salted hash, so it gives nothing away."""
+        """Of the file's users, roles and salted hashes: SHA-256 in hex, which gives nothing away."""
         said = [[name, one.role, str(one.password)] for name, one in sorted(self.of_file.items())]
         return hashlib.sha256(msgspec.json.encode(said)).hexdigest()
 
