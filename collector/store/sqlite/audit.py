@@ -20,7 +20,7 @@ class SqliteAudit:
     def add(self, at: int, who: str, what: str, data: Mapping[str, Any]) -> None:
         head = self.head()
         number, who = head.number + 1, _text(who)[:MAX_WHO]
-        text = _text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str))
+        text = _text(_json(data))
         row = (number, at, who, what, text, chained(head.hash, number, at, who, what, text))
         self._db.execute(f"INSERT INTO audit ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -34,7 +34,7 @@ class SqliteAudit:
         for condition, value in (
             ("who = ?", chosen.who),
             ("what = ?", chosen.what),
-            ("(json_extract(data, '$.agent') = ?1 OR who = 'agent ' || ?1)", chosen.agent),
+            ("(iif(json_valid(data), json_extract(data, '$.agent'), '') = ?1 OR who = 'agent ' || ?1)", chosen.agent),
             ("at >= ?", chosen.begin),
             ("at < ?", chosen.end),
         ):
@@ -80,6 +80,12 @@ class SqliteSessions:
 
     def end_all(self) -> None:
         self._db.execute("DELETE FROM sessions")
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    """What JSON has no word for becomes null."""
+    plain = json.loads(json.dumps(data, default=str), parse_constant=lambda _: None)
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(text: str) -> str:

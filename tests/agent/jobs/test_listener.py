@@ -214,10 +214,54 @@ async def test_other_methods_are_refused(place: Place, method: str) -> None:
     assert await place.status("/ping/db", method) == 405
 
 
-@pytest.mark.parametrize("field", ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"])
+@pytest.mark.parametrize(
+    "field",
+    ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin",
+     "Sec-Fetch-Site: same-site", "Referer: http://evil.example/"],
+)  # fmt: skip
 async def test_a_web_page_cannot_ping(place: Place, field: str) -> None:
     assert await place.status("/ping/db", "GET", field) == 403
     assert place.record().pings == 0
+
+
+@pytest.mark.parametrize("path", ["/ping/db", "/ping/db/fail", "/ping/db/0", "/ping/db/start"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "192.0.2.1"])
+async def test_a_name_that_somebody_pointed_here_cannot_ping(place: Place, path: str, host: str) -> None:
+    """The page of that name would be of the same origin."""
+    host = host.format(port=place.port)
+    for method in ("GET", "POST"):
+        answer = await place.raw(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 421 ") and b"pings.names" in answer
+    absolute = f"GET http://{host}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await place.raw(absolute.encode())).startswith(b"HTTP/1.1 421 ")
+    assert place.record().pings == 0
+
+
+async def test_its_own_names_ping(place: Place) -> None:
+    for host in ("127.0.0.1:{port}", "localhost:{port}", "[::1]:{port}", "localhost"):
+        answer = await place.raw(f"GET /ping/db HTTP/1.1\r\nHost: {host.format(port=place.port)}\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 200 "), host
+    assert (await place.raw(b"GET /ping/db HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200 ")
+
+
+async def test_names_of_the_owners_own_file_ping(short_path: Path) -> None:
+    settings = PingSettings(listen=f"127.0.0.1:{free_port()}", names=("backup-host",))
+    place = await Place(Settings(state_dir=short_path, pings=settings)).open("db")
+    try:
+        assert (await place.raw(b"GET /ping/db HTTP/1.1\r\nHost: Backup-Host:81\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert (await place.raw(b"GET /ping/db HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 421 ")
+    finally:
+        await place.close()
+
+
+async def test_answers_say_no_versions(place: Place) -> None:
+    for data in (
+        b"GET /ping/db HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\xff\r\n\r\n",
+    ):
+        answer = (await place.raw(data)).lower()
+        assert b"\r\nserver: haidang\r\n" in answer and b"aiohttp" not in answer and b"python" not in answer
 
 
 @pytest.mark.parametrize(
