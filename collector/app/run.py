@@ -180,17 +180,17 @@ class CollectorService:
         )
         pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout, self.guard))
         self._gather_metrics()
-        self.operators_app = app = operators.application(
+        app = operators.application(
             self.guard, self.reader, (api, incidents, audit), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
-            runner = await operators.start(app, settings)
+            self.operators_runner = await operators.start(app, settings)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
             raise CannotStart(_port_words(parse_address(settings.listen), "operators", error)) from None
-        self._stack.push_async_callback(runner.cleanup)
-        self.operators_port = int(runner.addresses[0][1])
+        self._stack.push_async_callback(self.operators_runner.cleanup)
+        self.operators_port = int(self.operators_runner.addresses[0][1])
 
     def _may_push(self, agent: str) -> bool:
         """Whether an agent may push: in the inventory, or gone from it with results still to come."""

@@ -140,7 +140,9 @@ def _refusal(request: web.Request, identity: Identity, needs: Access) -> web.Res
         return json_error(f"{identity.name} may not do this: it needs the rights of {needs}", 403)
     reading = request.method in SAFE_METHODS
     if reading and "text/html" in request.headers.get("Accept", "") and "Authorization" not in request.headers:
-        return see_other(f"/login?next={quote(request.path_qs, safe='')}")
+        language = request.query.get("lang")
+        asked = f"&lang={quote(language, safe='')}" if language else ""
+        return see_other(f"/login?next={quote(request.path_qs, safe='')}{asked}")
     response = json_error("say who you are", 401)
     response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
     return response

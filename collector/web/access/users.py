@@ -10,7 +10,6 @@ import msgspec
 import yaml
 
 from collector.config import OperatorUser, Role
-from collector.web.access.passwords import SCHEME
 from inventory.base.files import replace
 from inventory.base.problems import Invalid
 from inventory.base.types import Secret
@@ -100,11 +99,6 @@ def write_users(path: Path, users: Mapping[str, KnownUser]) -> None:
     content = {"users": {name: {"role": one.role, "password": str(one.password)} for name, one in users.items()}}
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000)
     replace(path, (_HEAD + text).encode(), mode=MODE)
-
-
-def is_hash(password: str) -> bool:
-    """Whether it looks like what is kept of a password."""
-    return password.startswith(f"{SCHEME}:")
 
 
 def _signature(path: Path) -> _Signature:

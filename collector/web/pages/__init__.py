@@ -14,9 +14,10 @@ from collector.evaluator.alerting import AlertingService
 from collector.queries.reader import LedgerReader
 from collector.store.registry import Registry
 from collector.web.access.guard import Guard
-from collector.web.access.roles import Access
+from collector.web.access.roles import Access, Identity
 from collector.web.layout import Layout, MenuEntry
 
+VIEWERS = Identity("", "viewer", "nothing")
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -53,7 +54,8 @@ def page_groups(context: PageContext) -> list[PageGroup]:
     """Those of every module here, by its name; each stands in the menu from now on, for whom it is for."""
     groups: list[PageGroup] = [import_module(f"{__name__}.{name}").pages(context) for name in _modules()]
     needs = {route.path: route.needs for group in groups for route in group.routes()}
-    context.layout.menu = tuple(MenuEntry(path, title, needs[path]) for group in groups for path, title in group.menu)
+    entries = [MenuEntry(path, title, needs[path]) for group in groups for path, title in group.menu]
+    context.layout.menu = sorted(entries, key=lambda entry: not VIEWERS.may(entry.needs))  # what is for all comes first
     return groups
 
 

@@ -45,7 +45,7 @@ def needed(method: str, path: str) -> str:
 
 
 def routes(service: CollectorService) -> Iterator[tuple[str, str]]:
-    for resource in service.operators_app.router.resources():
+    for resource in service.operators_runner.app.router.resources():
         for route in resource:
             if route.method != "HEAD":
                 yield route.method, resource.canonical
@@ -105,7 +105,7 @@ async def test_headers_that_claim_a_login_count_for_nothing(running: Running, cl
 async def test_a_person_at_a_browser_is_led_to_the_login_and_a_program_is_told(running: Running) -> None:
     async with Browser(running.service.operators_port) as browser:
         assert (await browser.get("/incidents?lang=en"))[0] == 303
-        assert browser.last.headers["Location"] == "/login?next=%2Fincidents%3Flang%3Den"
+        assert browser.last.headers["Location"] == "/login?next=%2Fincidents%3Flang%3Den&lang=en"
     status, body = await running.get("/incidents")
     assert status == 401 and b"say who you are" in body
 
