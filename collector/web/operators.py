@@ -138,8 +138,9 @@ def _refusal(request: web.Request, identity: Identity, needs: Access) -> web.Res
     """Of somebody who may not: people at a browser are sent to log in."""
     if identity.access != "public":
         return json_error(f"{identity.name} may not do this: it needs the rights of {needs}", 403)
-    reading = request.method in SAFE_METHODS
-    if reading and "text/html" in request.headers.get("Accept", "") and "Authorization" not in request.headers:
+    if "text/html" in request.headers.get("Accept", "") and "Authorization" not in request.headers:
+        if request.method not in SAFE_METHODS:  # a form that was open for longer than the session
+            return see_other("/login")
         language = request.query.get("lang")
         asked = f"&lang={quote(language, safe='')}" if language else ""
         return see_other(f"/login?next={quote(request.path_qs, safe='')}{asked}")

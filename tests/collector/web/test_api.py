@@ -315,6 +315,9 @@ async def test_the_description_names_every_route_and_every_type(told):
         "/api/v1/agents",
         "/api/v1/audit",
     }
+    needs = {path: next(iter(one.values()))["x-needs"] for path, one in description["paths"].items()}
+    assert (needs["/api/v1/checks"], needs["/api/v1/audit"]) == ("viewer", "admin")
+    assert needs["/api/v1/incidents/{key}/close"] == "operator"
     text = msgspec.json.encode(description).decode()
     schemas = description["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(schemas)

@@ -106,6 +106,8 @@ async def test_a_person_at_a_browser_is_led_to_the_login_and_a_program_is_told(r
     async with Browser(running.service.operators_port) as browser:
         assert (await browser.get("/incidents?lang=en"))[0] == 303
         assert browser.last.headers["Location"] == "/login?next=%2Fincidents%3Flang%3Den&lang=en"
+        assert (await browser.post("/logout", {}))[0] == 303  # the session was over: no box of the browser's own
+        assert browser.last.headers["Location"] == "/login"
     status, body = await running.get("/incidents")
     assert status == 401 and b"say who you are" in body
 
