@@ -17,7 +17,7 @@ from collector.evaluator.alerting import AlertingService
 from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
-from collector.web.access.roles import IDENTITY, Access
+from collector.web.access.roles import PRINCIPAL, Access
 from collector.web.backup_lines import size
 from inventory.protocol.states import NAMES
 
@@ -102,12 +102,12 @@ class Layout:
 
     def _surroundings(self, request: web.Request, formatter: MailFormatter) -> dict[str, Any]:
         """What stands around the content of a page, for those who may look."""
-        inventory, identity = self._reader.inventory, request[IDENTITY]
+        inventory, principal = self._reader.inventory, request[PRINCIPAL]
         mistakes = [str(problem) for problem in self._inventories.problems if not problem.warning]
         problems = self._alerting.counts.problems(formatter.now)
         return {
-            "identity": identity,
-            "menu": [(one.path, one.title) for one in self.menu if identity.may(one.needs)],
+            "principal": principal,
+            "menu": [(one.path, one.title) for one in self.menu if principal.may(one.needs)],
             "province": inventory.province,
             "agencies": inventory.agencies,
             "goals": self._goals,

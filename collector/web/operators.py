@@ -14,7 +14,7 @@ from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
 from collector.web.access.guard import Guard
 from collector.web.access.origin import SAFE_METHODS
-from collector.web.access.roles import IDENTITY, Access, Identity
+from collector.web.access.roles import PRINCIPAL, Access, Principal
 from collector.web.api.openapi import describe
 from collector.web.api.routes import ApiPost, ApiRoute
 from collector.web.layout import see_other
@@ -83,10 +83,10 @@ def application(
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         client = guard.client(request)
         needs = routes.needed(request)
-        identity = await guard.identify(request, client, needs)
-        if not identity.may(needs):
-            return _refusal(request, identity, needs)
-        request[IDENTITY] = identity
+        principal = await guard.identify(request, client, needs)
+        if not principal.may(needs):
+            return _refusal(request, principal, needs)
+        request[PRINCIPAL] = principal
         return await handler(request)
 
     app = web.Application(middlewares=[_errors_as_json, guarded], client_max_size=1 << 16)
@@ -134,10 +134,10 @@ def application(
     return app
 
 
-def _refusal(request: web.Request, identity: Identity, needs: Access) -> web.Response:
+def _refusal(request: web.Request, principal: Principal, needs: Access) -> web.Response:
     """Of somebody who may not: people at a browser are sent to log in."""
-    if identity.access != "public":
-        return json_error(f"{identity.name} may not do this: it needs the rights of {needs}", 403)
+    if principal.access != "public":
+        return json_error(f"{principal.name} may not do this: it needs the rights of {needs}", 403)
     if "text/html" in request.headers.get("Accept", "") and "Authorization" not in request.headers:
         if request.method not in SAFE_METHODS:  # a form that was open for longer than the session
             return see_other("/login")

@@ -19,9 +19,9 @@ from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import AuditFilter
 from collector.web.access.failures import FailedLogins
-from collector.web.access.origin import SAFE_METHODS, Client, Origins, has_proof, is_foreign, throttled_as
+from collector.web.access.origin import SAFE_METHODS, Origins, RemoteClient, has_proof, is_foreign, throttled_as
 from collector.web.access.passwords import MAX_PASSWORD, NOBODY, verify_password
-from collector.web.access.roles import OF_ROLE, OF_SCOPE, STRANGER, Access, Identity
+from collector.web.access.roles import OF_ROLE, OF_SCOPE, STRANGER, Access, Principal
 from collector.web.access.sessions import Sessions, form_token
 from collector.web.access.throttle import LoginThrottle, TooManyAttempts
 from collector.web.access.users import KnownUser, UserDirectory
@@ -52,7 +52,7 @@ class Guard:
         self._origins = Origins(HostNames(config.operators_names), operators.proxy)
         self._proxy = operators.proxy
         self._tokens = {
-            _digest(str(one.token)): Identity(one.name, OF_SCOPE[one.scope], "token") for one in operators.tokens
+            _digest(str(one.token)): Principal(one.name, OF_SCOPE[one.scope], "token") for one in operators.tokens
         }
         self._proven: dict[bytes, tuple[str, str]] = {}  # credentials' digest: user, and what was kept of the password
         self._key = secrets.token_bytes(32)  # of form tokens that hang on no session
@@ -65,7 +65,7 @@ class Guard:
         """Whether nobody need say who they are: a listener on loopback that knows neither users nor tokens."""
         return not (self.users.guarded or self._tokens or self._proxy.addresses)
 
-    def client(self, request: web.BaseRequest) -> Client:
+    def client(self, request: web.BaseRequest) -> RemoteClient:
         """From where the request comes. Raises BadRequest when it is not for this listener, or a foreign page's."""
         client = self._origins.client(request)
         if not self._origins.names_us(request, client):
@@ -76,7 +76,7 @@ class Guard:
             raise BadRequest("a page of another site may not do this", 403)
         return client
 
-    async def identify(self, request: web.BaseRequest, client: Client, needs: Access = "viewer") -> Identity:
+    async def identify(self, request: web.BaseRequest, client: RemoteClient, needs: Access = "viewer") -> Principal:
         """Who asks; a stranger where nothing is proven. What anybody may have costs no look at a password.
 
         Raises BadRequest for what could be proven only in the open, or is tried too often.
@@ -91,13 +91,13 @@ class Guard:
         if secret := request.cookies.get(cookie_name(client)):
             name = await self.sessions.user_of(secret, self._password_of)
             if name is not None and (user := self.users.find(name)) is not None:
-                identity = Identity(name, OF_ROLE[user.role], "session", form_token(secret))
+                principal = Principal(name, OF_ROLE[user.role], "session", form_token(secret))
                 if request.method not in SAFE_METHODS and not has_proof(request) and request.path.startswith("/api/"):
                     raise BadRequest("from where this is sent has to be said: give an Origin header", 403)
-                return identity
+                return principal
         return STRANGER
 
-    async def log_in(self, name: str, password: str, client: Client) -> str | None:
+    async def log_in(self, name: str, password: str, client: RemoteClient) -> str | None:
         """What the cookie of a new session holds; None for a wrong name or password. Raises BadRequest, StoreError."""
         user = await self._verified(name, password, client)
         if user is None:
@@ -134,7 +134,7 @@ class Guard:
                     log.error("the change of the users' file could not be written into the audit: %s", error)
             await asyncio.sleep(USERS_EVERY)
 
-    async def log_out(self, secret: str, name: str, client: Client) -> None:
+    async def log_out(self, secret: str, name: str, client: RemoteClient) -> None:
         """End the session. Raises StoreError."""
         await self.sessions.end(secret)
         await self.note(name, "log out", {"address": client.address})
@@ -144,12 +144,12 @@ class Guard:
         now = self._wall()
         await self._store.write(lambda tx: tx.audit.add(now, who, what, data))
 
-    def check_form(self, identity: Identity, given: object) -> None:
+    def check_form(self, principal: Principal, given: object) -> None:
         """That a form comes from a page that was made for this one. Raises BadRequest."""
-        if not hmac.compare_digest(str(given).encode(errors="replace"), identity.form_token.encode()):
+        if not hmac.compare_digest(str(given).encode(errors="replace"), principal.form_token.encode()):
             raise BadRequest("this page is too old: load it anew, then send the form again", 403)
 
-    async def _by_header(self, scheme: str, credentials: str, client: Client) -> Identity:
+    async def _by_header(self, scheme: str, credentials: str, client: RemoteClient) -> Principal:
         if len(credentials) > MAX_CREDENTIALS:
             return STRANGER
         digest = _digest(credentials)
@@ -180,7 +180,7 @@ class Guard:
         await self.note(name, "log in", {"by": "password", "address": client.address})
         return self._with_form_token(name, OF_ROLE[found.role], "password")
 
-    async def _verified(self, name: str, password: str, client: Client) -> KnownUser | None:
+    async def _verified(self, name: str, password: str, client: RemoteClient) -> KnownUser | None:
         """The user of that name, if the password is theirs. Raises BadRequest."""
         if not client.private:
             raise BadRequest(IN_CLEAR, 403)
@@ -191,7 +191,7 @@ class Guard:
         right = await self._attempt(name, client, lambda: verify_password(password if fits else "", held) and fits)
         return user if right and held is not NOBODY else None
 
-    async def _attempt(self, account: str, client: Client, verify: Callable[[], bool]) -> bool:
+    async def _attempt(self, account: str, client: RemoteClient, verify: Callable[[], bool]) -> bool:
         """Throttled; what is wrong is noted before its answer has taken its time. Raises BadRequest."""
         known = account if self.users.find(account) is not None else None
 
@@ -204,7 +204,7 @@ class Guard:
             wrong()
             raise BadRequest("too many attempts: wait a little", 429, many.retry_after) from None
 
-    def _vouched(self, request: web.BaseRequest, client: Client) -> Identity | None:
+    def _vouched(self, request: web.BaseRequest, client: RemoteClient) -> Principal | None:
         """Whom the proxy says it is; None where it says nothing or is none."""
         if not (client.proxied and self._proxy.user_header):
             return None
@@ -215,16 +215,16 @@ class Guard:
         role = user.role if user is not None else self._proxy.role
         return self._with_form_token(name, OF_ROLE[role], "proxy") if role is not None else None
 
-    def _with_form_token(self, name: str, access: Access, by: Any) -> Identity:
+    def _with_form_token(self, name: str, access: Access, by: Any) -> Principal:
         token = hmac.digest(self._key, f"{by}\0{name}".encode(errors="replace"), "sha256").hex()
-        return Identity(name, access, by, token)
+        return Principal(name, access, by, token)
 
     def _password_of(self, name: str) -> str | None:
         user = self.users.find(name)
         return str(user.password) if user is not None and user.password else None
 
 
-def cookie_name(client: Client) -> str:
+def cookie_name(client: RemoteClient) -> str:
     """By HTTPS the name that binds the cookie to this host and to HTTPS."""
     return f"__Host-{COOKIE}" if client.scheme == "https" else COOKIE
 

@@ -12,7 +12,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _PORTS = {"http": "80", "https": "443"}
 
 
-class Client(msgspec.Struct, frozen=True):
+class RemoteClient(msgspec.Struct, frozen=True):
     """Who is at the other end, seen through a trusted proxy."""
 
     address: str  # IP address, "" where it is not known
@@ -29,7 +29,7 @@ class Origins:
         self._names = names
         self._proxies = [ipaddress.ip_network(text, strict=False) for text in proxy.addresses]
 
-    def client(self, request: web.BaseRequest) -> Client:
+    def client(self, request: web.BaseRequest) -> RemoteClient:
         """Headers that speak for somebody else count only when a trusted proxy sends them."""
         peer = _end(request, "peername")
         here = _end(request, "sockname")
@@ -37,16 +37,16 @@ class Origins:
         host = request.headers.get("Host")
         if not self._is_proxy(peer):
             local = all((one := address_of(end)) is not None and one.is_loopback for end in (peer, here))
-            return Client(peer, host, "https" if tls else "http", proxied=False, private=tls or local)
+            return RemoteClient(peer, host, "https" if tls else "http", proxied=False, private=tls or local)
         address = self._forwarded_for(request, peer)
         scheme = _last(request, "X-Forwarded-Proto").lower()
         at_the_proxy = (behind := address_of(address)) is not None and behind.is_loopback
         # a proxy that says nothing is trusted to have asked its clients for TLS; one that says http has not
         private = scheme in ("https", "") or at_the_proxy
         scheme = scheme if scheme in _PORTS else "https" if tls else "http"
-        return Client(address, _last(request, "X-Forwarded-Host") or host, scheme, proxied=True, private=private)
+        return RemoteClient(address, _last(request, "X-Forwarded-Host") or host, scheme, proxied=True, private=private)
 
-    def names_us(self, request: web.BaseRequest, client: Client) -> bool:
+    def names_us(self, request: web.BaseRequest, client: RemoteClient) -> bool:
         """Whether the request is for a name of this listener. Without any (HTTP/1.0) no browser sent it."""
         if len(request.headers.getall("Host", ())) > 1:
             return False
@@ -74,7 +74,7 @@ class Origins:
         return peer if not said else str(address_of(said[0]))
 
 
-def is_foreign(request: web.BaseRequest, client: Client) -> bool:
+def is_foreign(request: web.BaseRequest, client: RemoteClient) -> bool:
     """Whether a browser says that it was a page of somebody else's that made it send this."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in ("same-origin", "none"):
@@ -88,7 +88,7 @@ def has_proof(request: web.BaseRequest) -> bool:
     return "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
 
 
-def is_own_origin(origin: str, client: Client) -> bool:
+def is_own_origin(origin: str, client: RemoteClient) -> bool:
     """Whether an Origin header names this listener as the client sees it."""
     scheme, separator, authority = origin.lower().partition("://")
     if not separator or scheme != client.scheme or client.host is None:

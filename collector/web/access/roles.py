@@ -15,7 +15,7 @@ OF_ROLE: Final[dict[Role, Access]] = {"viewer": "viewer", "operator": "operator"
 OF_SCOPE: Final[dict[Scope, Access]] = {"metrics": "metrics", "read": "viewer", "write": "operator"}
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Principal(msgspec.Struct, frozen=True):
     """Who asks."""
 
     name: str  # "" of a stranger
@@ -28,5 +28,5 @@ class Identity(msgspec.Struct, frozen=True):
         return _ORDER.index(self.access) >= _ORDER.index(needs)
 
 
-STRANGER: Final = Identity("", "public", "nothing")
-IDENTITY: Final = web.RequestKey("identity", Identity)  # as the guard found out
+STRANGER: Final = Principal("", "public", "nothing")
+PRINCIPAL: Final = web.RequestKey("principal", Principal)  # as the guard found out

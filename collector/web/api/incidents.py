@@ -10,7 +10,7 @@ from alerts.incident.entities import Incident
 from collector.evaluator.alerting import AlertingService
 from collector.queries import circuits
 from collector.queries.reader import LedgerReader
-from collector.web.access.roles import IDENTITY
+from collector.web.access.roles import PRINCIPAL
 from collector.web.api.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
 from collector.web.api.routes import LIMIT, MS_SCHEMA, ApiPost, ApiRoute, QueryParameter
 from collector.web.incident_actions import ActionName, IncidentActionBody, IncidentActions
@@ -129,8 +129,8 @@ class IncidentApi:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest(f"the body is not understood: {error}") from None
         what: ActionName = request.path.rpartition("/")[2]  # type: ignore[assignment]
-        key, identity = request.match_info["key"], request[IDENTITY]
-        incident = await self._actions.execute(key, what, identity.name, body, f"api, {identity.by}")
+        key, principal = request.match_info["key"], request[PRINCIPAL]
+        incident = await self._actions.execute(key, what, principal.name, body, f"api, {principal.by}")
         return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
 

@@ -14,10 +14,10 @@ from collector.evaluator.alerting import AlertingService
 from collector.queries.reader import LedgerReader
 from collector.store.registry import Registry
 from collector.web.access.guard import Guard
-from collector.web.access.roles import Access, Identity
+from collector.web.access.roles import Access, Principal
 from collector.web.layout import Layout, MenuEntry
 
-VIEWERS = Identity("", "viewer", "nothing")
+VIEWERS = Principal("", "viewer", "nothing")
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

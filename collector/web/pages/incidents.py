@@ -10,7 +10,7 @@ from alerts.incident.entities import Incident
 from alerts.incident.message import message
 from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
-from collector.web.access.roles import IDENTITY
+from collector.web.access.roles import PRINCIPAL
 from collector.web.incident_actions import ActionName, IncidentActionBody, IncidentActions
 from collector.web.incident_lines import incident_line
 from collector.web.layout import see_other
@@ -73,20 +73,20 @@ class IncidentPages:
             incident=incident,
             title=headline(incident, self._formatter(request)),
             members=sorted(incident.members.values(), key=lambda one: (one.until is not None, one.since, one.key)),
-            may_act=request[IDENTITY].may("operator"),
+            may_act=request[PRINCIPAL].may("operator"),
             snoozes=SNOOZES,
         )
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """A form of an incident's page was sent."""
         check_parameters(request.query, "lang")
-        identity, form = request[IDENTITY], await request.post()
-        self._guard.check_form(identity, form.get("form_token"))
+        principal, form = request[PRINCIPAL], await request.post()
+        self._guard.check_form(principal, form.get("form_token"))
         key = request.match_info["key"]
         action: ActionName = request.match_info["action"]  # type: ignore[assignment]  # the route knows no others
         body = self._body(action, form)
         try:
-            await self._actions.execute(key, action, identity.name, body, f"page, {identity.by}")
+            await self._actions.execute(key, action, principal.name, body, f"page, {principal.by}")
         except BadRequest as wrong:
             if wrong.status != 409:  # it closed meanwhile: that is what is shown
                 raise

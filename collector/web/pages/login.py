@@ -8,8 +8,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from collector.web.access.guard import cookie_name
-from collector.web.access.origin import Client
-from collector.web.access.roles import IDENTITY
+from collector.web.access.origin import RemoteClient
+from collector.web.access.roles import PRINCIPAL
 from collector.web.layout import see_other
 from collector.web.pages import PageContext, PageRoute
 from collector.web.query_params import BadRequest, check_parameters
@@ -43,7 +43,7 @@ class LoginPages:
     async def form(self, request: web.Request) -> web.StreamResponse:
         check_parameters(request.query, "lang", "next")
         to = own_path(request.query.get("next", "/"))
-        if request[IDENTITY].may("viewer"):
+        if request[PRINCIPAL].may("viewer"):
             return see_other(to)
         client = self._guard.client(request)
         return self._page(request, to, status=200, wrong="" if client.private else "clear")
@@ -73,11 +73,11 @@ class LoginPages:
         return response
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
-        identity, form, client = request[IDENTITY], await request.post(), self._guard.client(request)
-        self._guard.check_form(identity, form.get("form_token"))
+        principal, form, client = request[PRINCIPAL], await request.post(), self._guard.client(request)
+        self._guard.check_form(principal, form.get("form_token"))
         response = see_other("/login")
-        if (secret := request.cookies.get(cookie_name(client))) and identity.by == "session":
-            await self._guard.log_out(secret, identity.name, client)
+        if (secret := request.cookies.get(cookie_name(client))) and principal.by == "session":
+            await self._guard.log_out(secret, principal.name, client)
             _set_cookie(response, client, "", 0)
         return response
 
@@ -101,7 +101,7 @@ def own_path(text: str) -> str:
     return text if len(text) <= MAX_NEXT and _OWN_PATH.fullmatch(text) else "/"
 
 
-def _set_cookie(response: web.StreamResponse, client: Client, secret: str, seconds: int) -> None:
+def _set_cookie(response: web.StreamResponse, client: RemoteClient, secret: str, seconds: int) -> None:
     response.set_cookie(
         cookie_name(client),
         secret,
