@@ -200,7 +200,7 @@ def _semantic_mistakes(config: CollectorConfig) -> list[tuple[str, str]]:
 def _exposed(config: CollectorConfig) -> list[str]:
     """Why the operators' listener may not listen off loopback as it is."""
     operators = config.operators
-    people = bool(operators.users or operators.proxy.user_header or config.users_file.exists())
+    people = bool(operators.users or operators.proxy.user_header or _may_exist(config.users_file))
     if not people and not operators.tokens:
         return ["is not this machine's loopback: give users or tokens first, so that not everybody may look"]
     if operators.certificate is not None or operators.proxy.addresses:
@@ -214,6 +214,13 @@ def _exposed(config: CollectorConfig) -> list[str]:
     if any(token.scope == "write" for token in operators.tokens):
         return [f"is not this machine's loopback, and a token that may write would cross it in clear: {way_out}"]
     return []
+
+
+def _may_exist(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # who reads this may not look there: the service may
+        return True
 
 
 def _operators_mistakes(operators: OperatorsConfig) -> list[tuple[str, str]]:

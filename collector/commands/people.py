@@ -161,7 +161,7 @@ def _write(config: CollectorConfig, users: Mapping[str, KnownUser], who: str, wh
     if config.database.exists():
         note(config, who, what, data)
     try:
-        write_users(config.users_file, users)
+        write_users(config.users_file, users, config.state_dir)
     except OSError as error:
         raise CommandFailed(f"{config.users_file} cannot be written: {error.strerror}") from None
 

@@ -32,7 +32,7 @@ def guarded(config: CollectorConfig, *, password: str = PASSWORD) -> CollectorCo
     """With a user of each role, called as it, and a token of each scope."""
     config.state_dir.mkdir(exist_ok=True)
     held = Secret(quick_hash(password))
-    write_users(config.users_file, {role: KnownUser(role=role, password=held) for role in ROLES})
+    write_users(config.users_file, {role: KnownUser(role=role, password=held) for role in ROLES}, config.state_dir)
     tokens = tuple(OperatorToken(name=f"t-{scope}", token=Secret(token(scope)), scope=scope) for scope in SCOPES)
     return msgspec.structs.replace(config, operators=msgspec.structs.replace(config.operators, tokens=tokens))
 

@@ -144,9 +144,9 @@ class Guard:
         now = self._wall()
         await self._store.write(lambda tx: tx.audit.add(now, who, what, data))
 
-    def check_form(self, principal: Principal, given: object) -> None:
+    def check_form(self, principal: Principal, given: str) -> None:
         """That a form comes from a page that was made for this one. Raises BadRequest."""
-        if not hmac.compare_digest(str(given).encode(errors="replace"), principal.form_token.encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), principal.form_token.encode()):
             raise BadRequest("this page is too old: load it anew, then send the form again", 403)
 
     async def _by_header(self, scheme: str, credentials: str, client: RemoteClient) -> Principal:

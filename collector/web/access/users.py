@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,6 +21,7 @@ log = logging.getLogger("collector.access")
 MODE: Final = 0o640
 _HEAD: Final = "# Users of the operators' pages: see haidang-collector user --help\n"
 
+_UNREACHABLE: Final = (-1, -1, -1, 0)
 _Signature = tuple[int, int, int, int] | None
 
 
@@ -77,6 +79,9 @@ class UserDirectory:
             return
         self._signature = signature
         self.seen = self.seen or signature is not None
+        if signature == _UNREACHABLE:
+            log.error("%s cannot be looked at by this user: the users are as they were read last", self._path)
+            return
         if signature is None:
             self._of_file = {}
             log.warning("%s is gone: nobody of it can log in", self._path)
@@ -94,11 +99,14 @@ def read_users(path: Path) -> dict[str, KnownUser]:
     return dict(settings.read_settings(path, UsersFile).users) if path.exists() else {}
 
 
-def write_users(path: Path, users: Mapping[str, KnownUser]) -> None:
-    """Replace the file in one step. Raises OSError."""
+def write_users(path: Path, users: Mapping[str, KnownUser], state_dir: Path) -> None:
+    """Replace the file in one step, readable for the service whose ``state_dir`` it is. Raises OSError."""
     content = {"users": {name: {"role": one.role, "password": str(one.password)} for name, one in users.items()}}
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000)
     replace(path, (_HEAD + text).encode(), mode=MODE)
+    if os.geteuid() == 0 and path.parent != state_dir and state_dir.exists():
+        # in root's own directory the file is root's, and the service's group reads it
+        os.chown(path, -1, state_dir.stat().st_gid, follow_symlinks=False)
 
 
 def _signature(path: Path) -> _Signature:
@@ -106,4 +114,6 @@ def _signature(path: Path) -> _Signature:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return _UNREACHABLE
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

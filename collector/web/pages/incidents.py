@@ -15,7 +15,7 @@ from collector.web.incident_actions import ActionName, IncidentActionBody, Incid
 from collector.web.incident_lines import incident_line
 from collector.web.layout import see_other
 from collector.web.pages import PageContext, PageRoute
-from collector.web.query_params import BadRequest, check_parameters
+from collector.web.query_params import BadRequest, check_parameters, form_fields
 
 HOUR: Final = 3_600_000
 MAX_PAST: Final = 100  # closed incidents on the page
@@ -80,8 +80,8 @@ class IncidentPages:
     async def act(self, request: web.Request) -> web.StreamResponse:
         """A form of an incident's page was sent."""
         check_parameters(request.query, "lang")
-        principal, form = request[PRINCIPAL], await request.post()
-        self._guard.check_form(principal, form.get("form_token"))
+        principal, form = request[PRINCIPAL], await form_fields(request)
+        self._guard.check_form(principal, form.get("form_token", ""))
         key = request.match_info["key"]
         action: ActionName = request.match_info["action"]  # type: ignore[assignment]  # the route knows no others
         body = self._body(action, form)
@@ -109,7 +109,7 @@ class IncidentPages:
             claim = self._claim(request)
         except BadLink as bad:
             return self._refused(request, bad)
-        form = await request.post()
+        form = await form_fields(request)
         if claim.action == "stop-digest":
             await self._alerting.unsubscribed.add(claim.contact, self._reader.wall())
             return self._link_page(request, claim, None, done="stop-digest")
@@ -123,15 +123,15 @@ class IncidentPages:
             incident, done = await self._actions.find(claim.incident), ""  # it closed meanwhile: that is what is shown
         return self._link_page(request, claim, incident, done=done)
 
-    def _body(self, action: str, form: Mapping[str, object]) -> IncidentActionBody:
+    def _body(self, action: str, form: Mapping[str, str]) -> IncidentActionBody:
         """What a form says. Raises BadRequest."""
         until = None
         if action == "snooze":
-            hours = str(form.get("hours", SNOOZES[0]))
+            hours = form.get("hours", str(SNOOZES[0]))
             if hours not in map(str, SNOOZES):
                 raise BadRequest("the reminders can be put off for one of the times that the page offers")
             until = self._reader.wall() + int(hours) * HOUR
-        return IncidentActionBody(until=until, text=str(form.get("text", "")))
+        return IncidentActionBody(until=until, text=form.get("text", ""))
 
     def _refused(self, request: web.Request, bad: BadLink) -> web.Response:
         status = 410 if bad.expired else 404

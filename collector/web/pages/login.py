@@ -12,7 +12,7 @@ from collector.web.access.origin import RemoteClient
 from collector.web.access.roles import PRINCIPAL
 from collector.web.layout import see_other
 from collector.web.pages import PageContext, PageRoute
-from collector.web.query_params import BadRequest, check_parameters
+from collector.web.query_params import BadRequest, check_parameters, form_fields
 
 MAX_NEXT: Final = 1_000
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # no host, no backslash, nothing that a browser leaves out
@@ -50,9 +50,9 @@ class LoginPages:
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         check_parameters(request.query, "lang", "next")
-        form = await request.post()
-        name, password = (str(form.get(field, "")) for field in ("name", "password"))
-        to = own_path(str(form.get("next", "/")))
+        form = await form_fields(request)
+        name, password = (form.get(field, "") for field in ("name", "password"))
+        to = own_path(form.get("next", "/"))
         client = self._guard.client(request)
         if not client.private:
             return self._page(request, to, status=403, wrong="clear")
@@ -73,8 +73,8 @@ class LoginPages:
         return response
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
-        principal, form, client = request[PRINCIPAL], await request.post(), self._guard.client(request)
-        self._guard.check_form(principal, form.get("form_token"))
+        principal, form, client = request[PRINCIPAL], await form_fields(request), self._guard.client(request)
+        self._guard.check_form(principal, form.get("form_token", ""))
         response = see_other("/login")
         if (secret := request.cookies.get(cookie_name(client))) and principal.by == "session":
             await self._guard.log_out(secret, principal.name, client)

@@ -122,7 +122,7 @@ async def test_a_session_survives_a_restart_and_ends_with_its_password_or_user(t
         users = read_users(config.users_file)
         del users["operator"]
         users["viewer"] = msgspec.structs.replace(users["viewer"], password=Secret(quick_hash(PASSWORD)))
-        write_users(config.users_file, users)
+        write_users(config.users_file, users, config.state_dir)
         assert [(await running.get("/", headers=one))[0] for one in cookies] == [401, 401, 200]
         assert len(await running.service.store.read(lambda tx: tx.sessions.all())) == 1
 
@@ -365,7 +365,7 @@ async def test_basic_passwords_are_proven_once_and_a_new_one_counts_at_once(tmp_
         assert hashed == 1
         users = read_users(config.users_file)
         other = msgspec.structs.replace(users["viewer"], password=Secret(quick_hash("another one")))
-        write_users(config.users_file, {**users, "viewer": other})
+        write_users(config.users_file, {**users, "viewer": other}, config.state_dir)
         assert (await running.get("/", headers=basic("viewer")))[0] == 401
         assert (await running.get("/", headers=basic("viewer", "another one")))[0] == 200
 

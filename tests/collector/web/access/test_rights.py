@@ -141,7 +141,11 @@ async def test_a_role_that_changes_counts_with_the_next_request(tmp_path: Path) 
     async with Running(config) as running:
         assert (await running.get("/audit", headers=basic("admin")))[0] == 200
         users = read_users(config.users_file)
-        write_users(config.users_file, {**users, "admin": msgspec.structs.replace(users["admin"], role="viewer")})
+        write_users(
+            config.users_file,
+            {**users, "admin": msgspec.structs.replace(users["admin"], role="viewer")},
+            config.state_dir,
+        )
         assert (await running.get("/audit", headers=basic("admin")))[0] == 403
 
 
@@ -156,3 +160,59 @@ def test_a_route_cannot_be_made_without_saying_what_it_needs() -> None:
 def test_scopes_and_roles_are_all_tried() -> None:
     assert {f"token {scope}" for scope in SCOPES} | {f"user {role}" for role in ROLES} < set(OF)
     assert OperatorsConfig().users == ()
+
+
+@pytest.mark.parametrize("path", ["/login", "/links/x", "/logout", "/incidents/0/comment"])
+async def test_no_form_of_a_strangers_is_an_error_of_ours(
+    running: Running, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    """Nor a traceback in the log."""
+    form = "application/x-www-form-urlencoded"
+    for kind, body in (
+        (f"{form}; charset=nonsense", b"name=x"), (form, b"\xff\xfe=\x80"), (form, b"&&&=;%%%zz"),
+        (form, b"a=b&" * 3000),
+        ("multipart/form-data", b"x"), ("multipart/form-data; boundary=x", b"--x\r\nnonsense"),
+        ("multipart/form-data; boundary=x", b"--x\r\n"
+         b"Content-Disposition: form-data; name=name; filename=f\r\n\r\ny\r\n--x--"),
+        (form, "name=\ud800&password=\udfff".encode("utf-8", "surrogatepass")), ("", b"x"), ("a/b; c", b"{}"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Transfer-Encoding: base64\r\n"
+         b"Content-Disposition: form-data; name=name\r\n\r\n!!!\r\n--x--\r\n"),
+    ):  # fmt: skip
+        running.service.guard.throttle._sleep = _no_sleep
+        headers = {
+            "Content-Type": kind,
+            **(basic("operator") if path[1:4] in ("log", "inc") and path != "/login" else {}),
+        }
+        async with running.session.post(path, data=body, headers=headers, allow_redirects=False) as response:
+            assert response.status < 500, (kind, body)
+    assert "Traceback" not in caplog.text and not [one for one in caplog.records if one.exc_info]
+
+
+@pytest.mark.root
+def test_users_that_root_writes_the_service_can_read(tmp_path: Path) -> None:
+    import os
+
+    from collector.web.access.users import KnownUser, write_users
+
+    if os.geteuid():
+        pytest.skip("needs root")
+    state, elsewhere, service = tmp_path / "state", tmp_path / "etc", 65_534
+    state.mkdir(mode=0o700)
+    elsewhere.mkdir()
+    os.chown(state, service, service)
+    for path, owner in ((state / "users.yaml", service), (elsewhere / "users.yaml", 0)):
+        write_users(path, {"an": KnownUser()}, state)
+        status = path.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (owner, service, 0o640)
+
+
+async def test_a_users_file_that_cannot_be_reached_opens_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)  # what cannot be looked at, also by root
+    config = msgspec.structs.replace(
+        config, operators=msgspec.structs.replace(config.operators, users_file=loop / "users.yaml")
+    )
+    async with Running(config) as running:
+        assert (await running.get("/"))[0] == 401
+        assert (await running.get("/login"))[0] == 200
