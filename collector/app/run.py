@@ -117,6 +117,8 @@ class CollectorService:
         self.guard = Guard(config, self.store, _wall)
         await self.guard.sessions.load()
         stack.push_async_callback(self.guard.failed.flush)
+        # in the journal, which is another place than the store: what was there before can be proven against it
+        log.info("the audit ends at %s", self.store.read_now(lambda tx: tx.audit.head()))
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
