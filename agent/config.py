@@ -55,7 +55,8 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``listen``: on the loopback, where anybody on this machine may ping. ``socket``: a Unix socket beside it; without
     one, ``pings.sock`` in ``state_dir``. ``lan``: an address for other machines of the LAN, which need the ``token``
-    (at least 16 characters, best as ``token_file``). ``waiting``: a directory that all users may write to (mode 1733),
+    (at least 16 characters, best as ``token_file``). ``names``: names under which jobs ask for ``listen``, besides
+    ``localhost`` and its address. ``waiting``: a directory that all users may write to (mode 1733),
     for pings of ``haidang-agent job`` while the agent is down.
     """
 
@@ -63,6 +64,7 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     socket: Path | None = None
     lan: str = ""
     token: Secret = Secret()
+    names: tuple[str, ...] = ()
     waiting: Path | None = None
 
     @staticmethod

@@ -42,11 +42,13 @@ from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
+from collector.web.access.guard import Guard
 from collector.web.agents import AgentsListener
+from collector.web.api.audit import AuditApi
 from collector.web.api.incidents import IncidentApi
 from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
-from collector.web.metrics import ListenerMetrics
+from collector.web.metrics import AccessMetrics, ListenerMetrics
 from collector.web.pages import PageContext, page_groups
 from inventory.base.systemd import Notifier
 
@@ -115,6 +117,11 @@ class CollectorService:
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
         await self._start_alerting()
+        self.guard = Guard(config, self.store, _wall)
+        await self.guard.sessions.load()
+        stack.push_async_callback(self.guard.failed.flush)
+        # in the journal, which is another place than the store: what was there before can be proven against it
+        log.info("the audit ends at %s", self.store.read_now(lambda tx: tx.audit.head()))
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
@@ -124,6 +131,7 @@ class CollectorService:
             self.site_power.run(),
             self.store_metrics.run(),
             self._renew_keys(),
+            self.guard.run(),
             self.notifier.keep_alive(),
         ):
             self._start_task(job)
@@ -171,22 +179,23 @@ class CollectorService:
         settings = self.config.operators
         api = StatusApi(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.alerting)
+        audit = AuditApi(self.store)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )
-        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout))
+        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout, self.guard))
         self._gather_metrics()
         app = operators.application(
-            settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
+            self.guard, self.reader, (api, incidents, audit), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
-            runner = await operators.start(app, settings)
+            self.operators_runner = await operators.start(app, settings)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
             raise CannotStart(_port_words(parse_address(settings.listen), "operators", error)) from None
-        self._stack.push_async_callback(runner.cleanup)
-        self.operators_port = int(runner.addresses[0][1])
+        self._stack.push_async_callback(self.operators_runner.cleanup)
+        self.operators_port = int(self.operators_runner.addresses[0][1])
 
     def _may_push(self, agent: str) -> bool:
         """Whether an agent may push: in the inventory, or gone from it with results still to come."""
@@ -206,6 +215,7 @@ class CollectorService:
             CircuitMetrics(self.alerting.circuits, self.reader),
             EvaluatorMetrics(self.alerting),
             DeliveryMetrics(self.alerting.counts, _wall),
+            AccessMetrics(self.guard),
             ProcessMetrics(),
         )
         self.metrics_handler.register_slow(BackupMetrics(self.reader, _wall))

@@ -3,14 +3,19 @@
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from collector.config import CollectorConfig, CommandFailed
 from collector.ingest import recovery
 from collector.keys import files, pki
 from collector.store.errors import StoreError
-from collector.store.opening import copy_store, take_files
-from inventory.base.files import sync
+from collector.store.interfaces.store import Transaction
+from collector.store.opening import copy_store, take_files, write_alone
+from collector.web.access.users import MODE
+from inventory.base.files import replace, sync
+
+USERS = "users.yaml"
 
 
 def backup(config: CollectorConfig, file: Path) -> int:
@@ -24,7 +29,10 @@ def backup(config: CollectorConfig, file: Path) -> int:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         keys = (config.keys / "ca.key", config.keys / "ca.pem")
-        copy_store(config.database, part, {key.name: key.read_bytes() for key in keys})
+        kept = {key.name: key.read_bytes() for key in keys}
+        if config.users_file.exists():
+            kept[USERS] = config.users_file.read_bytes()
+        copy_store(config.database, part, kept)
         sync(part)
         part.rename(file)
         sync(file.parent)
@@ -37,7 +45,7 @@ def backup(config: CollectorConfig, file: Path) -> int:
     return file.stat().st_size
 
 
-def restore(config: CollectorConfig, file: Path) -> list[str]:
+def restore(config: CollectorConfig, file: Path, who: str = "") -> list[str]:
     """Put a copy in the store's place; what was there is kept beside it. Answers what was done. Raises Failed."""
     if not file.exists():
         raise CommandFailed(f"there is no {file}")
@@ -47,10 +55,10 @@ def restore(config: CollectorConfig, file: Path) -> list[str]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandFailed("the collector is running: stop it first") from None
-        return _restore(config, file)
+        return _restore(config, file, who)
 
 
-def _restore(config: CollectorConfig, file: Path) -> list[str]:
+def _restore(config: CollectorConfig, file: Path, who: str) -> list[str]:
     fresh = config.database.with_name("collector.db.restoring")
     fresh.unlink(missing_ok=True)
     done = []
@@ -59,6 +67,7 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
         fresh.chmod(0o600)
         copied = take_files(fresh) or {}
         incarnation = recovery.mark_restored(fresh)
+        write_alone(fresh, lambda tx: _note_restore(tx, who, file, incarnation))
         sync(fresh)
         if config.database.exists():
             kept = _move_aside(config.database)
@@ -73,6 +82,9 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
             done.append("The CA came with it: agents go on as before.")
         elif certificate is not None and (config.keys / "ca.pem").read_bytes() != certificate:
             done.append(f"{config.keys} holds another CA than the copy: agents enrolled with that one are strangers.")
+        if (users := copied.get(USERS)) is not None and not config.users_file.exists():
+            replace(config.users_file, users, mode=MODE)
+            done.append("The users came with it.")
     except (StoreError, ValueError) as error:
         raise CommandFailed(f"{file} cannot be restored: {error}") from None
     except OSError as error:
@@ -82,6 +94,12 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
             Path(f"{fresh}{ending}").unlink(missing_ok=True)
     done.append(f"Restored as incarnation {incarnation}. Agents will send again what came after the copy was made.")
     return done
+
+
+def _note_restore(tx: Transaction, who: str, file: Path, incarnation: str) -> None:
+    """Who was logged in when the copy was made has perhaps logged out since: nobody is any more."""
+    tx.sessions.end_all()
+    tx.audit.add(time.time_ns() // 1_000_000, who, "restore", {"file": str(file), "incarnation": incarnation})
 
 
 def _move_aside(database: Path) -> Path:

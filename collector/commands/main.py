@@ -1,11 +1,12 @@
-"""``haidang-collector``: run, enrolment codes, revocations, goals, reports, exclusions, backups."""
+"""``haidang-collector``: run, enrolment codes, revocations, goals, reports, exclusions, backups, users, the audit."""
 
 import argparse
 import asyncio
 import getpass
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from collector import config as configs
@@ -15,6 +16,7 @@ from inventory.base.problems import Invalid
 from inventory.base.version import VERSION
 
 OK, FAILED = 0, 1
+ROLES = ("viewer", "operator", "admin")
 # what comes in malformed is counted and answered with 400; a line for each would fill the disk
 QUIET = {"aiohttp.access": logging.WARNING, "aiohttp.server": logging.CRITICAL}
 
@@ -101,9 +103,10 @@ def _exclude(config: CollectorConfig, arguments: argparse.Namespace) -> int:
 
 
 def _backup(config: CollectorConfig, arguments: argparse.Namespace) -> int:
-    from collector.commands import backup
+    from collector.commands import backup, people
 
     size = backup.backup(config, arguments.file)
+    people.note(config, arguments.who, "backup", {"file": str(arguments.file), "bytes": size})
     print(f"{arguments.file}: {size:,} bytes, with the CA's key inside; keep it where only you can read it.")
     return OK
 
@@ -111,23 +114,53 @@ def _backup(config: CollectorConfig, arguments: argparse.Namespace) -> int:
 def _restore(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import backup
 
-    for line in backup.restore(config, arguments.file):
+    for line in backup.restore(config, arguments.file, arguments.who):
         print(line)
     return OK
 
 
+def _user_command(config: CollectorConfig, arguments: argparse.Namespace) -> int:
+    from collector.commands import people
+
+    name, who = getattr(arguments, "name", ""), getattr(arguments, "who", "")
+    match arguments.what:
+        case "add":
+            lines = people.add_user(config, name, arguments.role, who, password=not arguments.no_password)
+        case "passwd":
+            lines = people.change_password(config, name, who)
+        case "role":
+            lines = people.change_role(config, name, arguments.role, who)
+        case "remove":
+            lines = people.remove_user(config, name, who)
+        case _:
+            lines = people.list_users(config)
+    return _print(lines)
+
+
+def _audit(config: CollectorConfig, arguments: argparse.Namespace) -> int:
+    from collector.commands import people
+    from collector.store.records import AuditFilter
+
+    if arguments.export is not None:
+        return _print(people.verify_file(arguments.export, arguments.head))
+    if arguments.verify or arguments.head:
+        return _print(people.verify(config, arguments.head))
+    chosen = AuditFilter(who=arguments.by, what=arguments.what, agent=arguments.agent)
+    return _print(people.export(config, chosen, arguments.format))
+
+
 def _password() -> int:
-    from collector.web.auth import hash_password
+    from collector.web.access.passwords import hash_password, why_not_a_password
 
     password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
-    if len(password) < 8:
-        print("haidang-collector: a password needs at least 8 characters", file=sys.stderr)
+    if why := why_not_a_password(password):
+        print(f"haidang-collector: {why}", file=sys.stderr)
         return FAILED
     print(hash_password(password))
     return OK
 
 
-def _print(lines: Sequence[str]) -> int:
+def _print(lines: Iterable[str]) -> int:
     for line in lines:
         print(line)
     return OK
@@ -163,12 +196,48 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--agency", default="", help="only this agency")
     report.add_argument("--csv", action="store_true", help="as CSV")
     _exclude_options(command("exclude", _exclude, "declare time that does not count, list or withdraw it", person))
-    backup = command("backup", _backup, "copy the store and the CA into one file, while the collector runs")
+    backup = command("backup", _backup, "copy the store and the CA into one file, while the collector runs", person)
     backup.add_argument("file", type=Path, metavar="FILE")
-    restore = command("restore", _restore, "put a copy back; the collector must not be running")
+    restore = command("restore", _restore, "put a copy back; the collector must not be running", person)
     restore.add_argument("file", type=Path, metavar="FILE")
+    words = "users of the operators' pages: add, list, passwd, role, remove"
+    user = commands.add_parser("user", help=words, description=words)
+    user.set_defaults(work=_user_command)
+    _user_options(user, common, person)
+    audit = command("audit", _audit, "what people and programs did: export it, prove that it is whole")
+    audit.add_argument("--format", choices=("text", "json", "csv"), default="text")
+    audit.add_argument("--by", metavar="WHO", help="only what this person or program did")
+    audit.add_argument("--what", metavar="WHAT", help="only this")
+    audit.add_argument("--agent", metavar="AGENT", help="only what this agent did, or what is about it")
+    audit.add_argument(
+        "--verify", action="store_true", help="prove that every row is as it was written; print the head"
+    )
+    audit.add_argument("--export", type=Path, metavar="FILE", help="prove the same of an export of all of it as json")
+    audit.add_argument("--head", default="", metavar="NUMBER:HASH", help="a head noted earlier, to prove it against")
     commands.add_parser("password", help="make the hash of a password, for operators.users")
     return parser
+
+
+def _user_options(
+    user: argparse.ArgumentParser, common: argparse.ArgumentParser, person: argparse.ArgumentParser
+) -> None:
+    commands = user.add_subparsers(dest="what", required=True, metavar="WHAT")
+
+    def command(name: str, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        subparser = commands.add_parser(name, parents=[common, *parents], help=words, description=words)
+        if parents:
+            subparser.add_argument("name", metavar="NAME")
+        return subparser
+
+    words = "a new one; the password is asked for, or the first line of standard input"
+    add = command("add", words, person)
+    add.add_argument("--role", choices=ROLES, default="viewer", help="what they may (viewer)")
+    add.add_argument("--no-password", action="store_true", help="only the reverse proxy can vouch for them")
+    command("passwd", "another password, likewise; ends every session of theirs", person)
+    role = command("role", "another role", person)
+    role.add_argument("role", choices=ROLES)
+    command("remove", "one less; ends every session of theirs", person)
+    command("list", "who there is")
 
 
 def _exclude_options(exclude: argparse.ArgumentParser) -> None:
@@ -187,8 +256,9 @@ def _exclude_options(exclude: argparse.ArgumentParser) -> None:
 
 
 def _user() -> str:
+    """Who is logged in: behind sudo the person, not root."""
     try:
-        return getpass.getuser()
+        return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
 

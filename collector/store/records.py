@@ -251,3 +251,44 @@ class DeclaredExclusion(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     who: str
     at: int
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """Something that a person or a program did."""
+
+    number: int
+    at: int
+    who: str
+    what: str
+    data: str  # JSON
+    hash: bytes  # see collector.store.audit_chain
+
+
+class AuditHead(msgspec.Struct, frozen=True):
+    """Where the audit's chain ends: noted elsewhere, it proves that nothing was cut off."""
+
+    number: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash.hex()}"
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of the audit; None: whatever it is."""
+
+    who: str | None = None
+    what: str | None = None
+    agent: str | None = None  # that it is about, or that did it
+    begin: int | None = None
+    end: int | None = None
+
+
+class StoredSession(NamedTuple):
+    """A session of a person who logged in."""
+
+    hash: bytes  # of the secret in the cookie, which is kept nowhere
+    user: str
+    mark: bytes  # of what was kept of the password when it began
+    begun: int
+    seen: int  # about when it was last in use

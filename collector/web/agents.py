@@ -22,6 +22,7 @@ from collector.keys import pki
 from collector.store.registry import EnrolmentRefused, Registry
 from collector.web.client_certificates import Peer, Peers
 from collector.web.throughput import ThroughputServer, TransferDenied
+from inventory.base.http_listener import hide_versions
 from inventory.protocol.wire import (
     MAX_BODY,
     PUSH_TYPE,
@@ -112,6 +113,7 @@ class AgentsListener:
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Raises OSError when the port cannot be had."""
+        hide_versions()
         self._server = web.Server(
             self._answer, access_log=None, keepalive_timeout=KEEPALIVE, auto_decompress=False, lingering_time=5.0
         )

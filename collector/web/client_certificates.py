@@ -1,4 +1,4 @@
-"""Client certificates of the agents' connections, looked up once a connection."""
+"""RemoteClient certificates of the agents' connections, looked up once a connection."""
 
 import ssl
 from asyncio import BaseTransport

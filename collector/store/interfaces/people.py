@@ -1,9 +1,12 @@
 """Repositories of identities, of what people did, and of the collector's own life."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from collector.store.records import (
+    AuditFilter,
+    AuditHead,
+    AuditRow,
     CollectorRun,
     DeclaredExclusion,
     EnrolmentCode,
@@ -11,6 +14,7 @@ from collector.store.records import (
     IssuedCertificate,
     RegisteredCertificate,
     Revocation,
+    StoredSession,
 )
 from inventory.model.entities import Selector
 
@@ -52,12 +56,40 @@ class RevocationRepository(Protocol):
 
 
 class AuditRepository(Protocol):
-    """What people did, and when."""
+    """What people and programs did, and when: rows are appended, numbered from 1 on, and chained by their hashes
+    (collector.store.audit_chain). The store itself refuses to change or delete one."""
 
     def add(self, at: int, who: str, what: str, data: Mapping[str, Any]) -> None: ...
 
     def all(self) -> list[tuple[int, str, str, dict[str, Any]]]:
         """(at, who, what, data), oldest first."""
+
+    def newest(self, chosen: AuditFilter, limit: int, before: int = 2**62) -> list[AuditRow]:
+        """Those chosen with a number below ``before``, newest first."""
+
+    def after(self, number: int, limit: int) -> list[AuditRow]:
+        """Those past a number, oldest first."""
+
+    def head(self) -> AuditHead:
+        """Of the newest row; number 0 when there is none."""
+
+    def first_broken(self) -> int | None:
+        """The number of the first row that is not as it was written, None when every one is."""
+
+
+class SessionRepository(Protocol):
+    """Sessions of people who logged in, by the hash of their secret."""
+
+    def all(self) -> list[StoredSession]: ...
+
+    def add(self, session: StoredSession) -> None: ...
+
+    def touch(self, session: bytes, seen: int) -> None:
+        """It was in use."""
+
+    def end(self, sessions: Iterable[bytes]) -> None: ...
+
+    def end_all(self) -> None: ...
 
 
 class ExclusionRepository(Protocol):

@@ -35,6 +35,7 @@ from collector.store.interfaces.people import (
     IncarnationRepository,
     LifeRepository,
     RevocationRepository,
+    SessionRepository,
 )
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Transaction(Protocol):
     certificates: CertificateRepository
     revocations: RevocationRepository
     audit: AuditRepository
+    sessions: SessionRepository
     exclusions: ExclusionRepository
     life: LifeRepository
     incarnations: IncarnationRepository

@@ -1,8 +1,4 @@
-"""Enrolment codes, certificates, revocations and the audit in SQLite."""
-
-import json
-from collections.abc import Mapping
-from typing import Any
+"""Enrolment codes, certificates and revocations in SQLite."""
 
 import apsw
 import msgspec
@@ -69,18 +65,3 @@ class SqliteRevocations:
     def all(self) -> list[Revocation]:
         rows = self._db.execute("SELECT agent, up_to, at, who, reason FROM revocations ORDER BY id")
         return [Revocation(*row) for row in rows]
-
-
-class SqliteAudit:
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-
-    def add(self, at: int, who: str, what: str, data: Mapping[str, Any]) -> None:
-        self._db.execute(
-            "INSERT INTO audit (at, who, what, data) VALUES (?, ?, ?, ?)",
-            (at, who, what, msgspec.json.encode(data).decode()),
-        )
-
-    def all(self) -> list[tuple[int, str, str, dict[str, Any]]]:
-        rows = self._db.execute("SELECT at, who, what, data FROM audit ORDER BY id")
-        return [(at, who, what, json.loads(data)) for at, who, what, data in rows]

@@ -11,11 +11,12 @@ from collector.store.errors import StoreError
 from collector.store.interfaces.store import Transaction
 from collector.store.records import Incarnation
 from collector.store.sqlite.alerting import SqliteCursor, SqliteIncidents, SqliteOutbox, SqliteUnsubscribed
+from collector.store.sqlite.audit import SqliteAudit, SqliteSessions
 from collector.store.sqlite.batches import SqliteBatches, SqliteCheckpoints
 from collector.store.sqlite.counters import SqliteCircuits, SqlitePower
 from collector.store.sqlite.database import Database
 from collector.store.sqlite.events import SqliteDeadLetters, SqliteEvents
-from collector.store.sqlite.identities import SqliteAudit, SqliteCertificates, SqliteCodes, SqliteRevocations
+from collector.store.sqlite.identities import SqliteCertificates, SqliteCodes, SqliteRevocations
 from collector.store.sqlite.life import SqliteExclusions, SqliteIncarnations, SqliteLife
 from collector.store.sqlite.plans import SqliteChecks, SqlitePlans
 from collector.store.sqlite.spans import SqliteSpans
@@ -48,6 +49,7 @@ class SqliteTransaction(Transaction):
         self.certificates = SqliteCertificates(db)
         self.revocations = SqliteRevocations(db)
         self.audit = SqliteAudit(db)
+        self.sessions = SqliteSessions(db)
         self.exclusions = SqliteExclusions(db)
         self.life = SqliteLife(db)
         self.incarnations = SqliteIncarnations(db)

@@ -46,6 +46,7 @@ class StatusApi:
         self.routes = (
             ApiRoute(
                 "/api/v1/checks",
+                "viewer",
                 self.checks,
                 "Checks as they are now",
                 list[schemas.CheckAnswer],
@@ -62,10 +63,16 @@ class StatusApi:
                 ),
             ),
             ApiRoute(
-                "/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_AGENT, _LANG)
+                "/api/v1/checks/{uid}",
+                "viewer",
+                self.check,
+                "One check as it is now",
+                schemas.CheckAnswer,
+                (_AGENT, _LANG),
             ),
             ApiRoute(
                 "/api/v1/checks/{uid}/availability",
+                "viewer",
                 self.availability,
                 "One check's availability over a window, with the evidence",
                 schemas.AvailabilityAnswer,
@@ -78,6 +85,7 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/checks/{uid}/history",
+                "viewer",
                 self.history,
                 "What a check measured over a window, added up in buckets",
                 history.HistoryAnswer,
@@ -89,10 +97,15 @@ class StatusApi:
                 ),
             ),
             ApiRoute(
-                "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[schemas.AgencyAnswer]
+                "/api/v1/agencies",
+                "viewer",
+                self.agencies,
+                "Agencies and the states of their checks",
+                list[schemas.AgencyAnswer],
             ),
             ApiRoute(
                 "/api/v1/backups",
+                "viewer",
                 partial(backups.list_backups, reader),
                 "Backups, each as all of its evidence together says it is",
                 list[backups.BackupAnswer],
@@ -107,6 +120,7 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/goals",
+                "viewer",
                 self.goals,
                 "Goals over their windows",
                 list[schemas.GoalAnswer],
@@ -114,6 +128,7 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/troubles",
+                "viewer",
                 self.problem_spans,
                 "The stretches in which checks were not up, with their causes",
                 schemas.ProblemSpansAnswer,
@@ -123,7 +138,9 @@ class StatusApi:
                     _LANG,
                 ),
             ),
-            ApiRoute("/api/v1/agents", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]),
+            ApiRoute(
+                "/api/v1/agents", "viewer", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]
+            ),
         )
 
     async def checks(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """The first plain page: what is wrong, agencies and their checks, goals, agents. Works without scripts."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 
 import msgspec
 from aiohttp import web
@@ -14,7 +14,7 @@ from collector.queries.reader import CheckEntry
 from collector.web.api import schemas
 from collector.web.backup_lines import backup_lines
 from collector.web.incident_lines import incident_line
-from collector.web.pages import PageContext, PageHandler
+from collector.web.pages import PageContext, PageRoute
 from collector.web.query_params import BadRequest, check_parameters
 from inventory.model.entities import Agency
 from inventory.protocol.refs import Ref
@@ -58,11 +58,14 @@ class StatusPages:
         self._draw = context.layout.render
         self._formatter = context.layout.formatter
 
-    def routes(self) -> Mapping[str, PageHandler]:
-        return {"/": self.first_page, "/agencies/{id}": self.agency_page}
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute("/", "viewer", self.first_page),
+            PageRoute("/agencies/{id}", "viewer", self.agency_page),
+        )
 
-    def posts(self) -> Mapping[str, PageHandler]:
-        return {}
+    def posts(self) -> Sequence[PageRoute]:
+        return ()
 
     async def first_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")

@@ -5,7 +5,9 @@ Another store is one more entry in ``STORES``.
 
 import ast
 import asyncio
+import hashlib
 import inspect
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -23,6 +25,8 @@ from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import (
     AddedDeadLetter,
     AddedEvent,
+    AuditFilter,
+    AuditHead,
     DeferredBatch,
     EnrolmentCode,
     EvaluatorCursor,
@@ -34,6 +38,7 @@ from collector.store.records import (
     Revocation,
     SavedCheckpoint,
     StoredBatch,
+    StoredSession,
     StoredSums,
 )
 from collector.store.sqlite.store import SqliteStore
@@ -124,6 +129,7 @@ def fill(tx: Transaction) -> None:
     tx.certificates.add(IssuedCertificate("ff", "a", 1, 2, "enrolled"))
     tx.revocations.add(Revocation("a", "fe", 1, "an", "lost"))
     tx.audit.add(1, "an", "code", {"agent": "a"})
+    tx.sessions.add(StoredSession(b"session", "an", b"mark", 1, 2))
     tx.exclusions.add(Selector(checks=("u",)), 1, 2, "works", "an", 3)
     tx.life.begin(b"boot", 1, 2, True)
 
@@ -149,7 +155,8 @@ def everything(tx: Transaction) -> dict[str, Any]:
         "codes": tx.codes.find(b"hash"),
         "certificates": tx.certificates.newest(),
         "revocations": tx.revocations.all(),
-        "audit": tx.audit.all(),
+        "audit": (tx.audit.all(), tx.audit.head()),
+        "sessions": tx.sessions.all(),
         "exclusions": tx.exclusions.in_force(),
         "life": tx.life.runs(*WHOLE),
         "incarnations": tx.incarnations.current(),
@@ -516,6 +523,61 @@ async def test_the_audit_is_in_order(opened: OpenedStore) -> None:
     await opened.do(lambda tx: tx.audit.add(2, "an", "code", {"agent": "a"}))
     await opened.do(lambda tx: tx.audit.add(1, "bình", "revoke", {}))
     assert await opened.see(lambda tx: tx.audit.all()) == [(2, "an", "code", {"agent": "a"}), (1, "bình", "revoke", {})]
+
+
+async def test_the_audit_is_chosen_from_and_paged(opened: OpenedStore) -> None:
+    for number in range(1, 8):
+        who, what = ("an", "code") if number % 2 else ("agent a", "renewed")
+        data = {"agent": "b"} if number > 5 else {}
+        await opened.do(lambda tx, row=(number * 10, who, what, data): tx.audit.add(*row))
+
+    async def numbers(limit: int = 99, before: int = 99, **chosen: Any) -> list[int]:
+        return await opened.see(
+            lambda tx: [one.number for one in tx.audit.newest(AuditFilter(**chosen), limit, before)]
+        )
+
+    assert await numbers() == [7, 6, 5, 4, 3, 2, 1]
+    assert await numbers(limit=2) == [7, 6]
+    assert await numbers(limit=2, before=6) == [5, 4]
+    assert await numbers(who="an") == [7, 5, 3, 1]
+    assert await numbers(what="renewed", before=6) == [4, 2]
+    assert await numbers(agent="a") == [6, 4, 2]
+    assert await numbers(agent="b") == [7, 6]
+    assert await numbers(agent="b", who="an") == [7]
+    assert await numbers(begin=20, end=40) == [3, 2]
+    assert await numbers(who="' OR 1=1 --") == []
+    assert await opened.see(lambda tx: [one.number for one in tx.audit.after(4, 2)]) == [5, 6]
+
+
+async def test_the_audit_is_a_chain_that_anybody_can_follow(opened: OpenedStore) -> None:
+    """With what the documents say of it, and nothing else of ours."""
+    assert await opened.see(lambda tx: tx.audit.head()) == AuditHead(0, bytes(32))
+    for row in (
+        (5, "an", "code", {"agent": "tỉnh \u202e \x00"}),
+        (2**62, "x" * 1000, "", {}),
+        (-1, "\udc80", "é", {"a": [1.5]}),
+    ):
+        await opened.do(lambda tx, row=row: tx.audit.add(*row))
+    held = bytes(32)
+    for one in await opened.see(lambda tx: tx.audit.after(0, 99)):
+        text = json.dumps([one.number, one.at, one.who, one.what, one.data], ensure_ascii=False, separators=(",", ":"))
+        held = hashlib.sha256(held + text.encode()).digest()
+        assert one.hash == held
+    assert await opened.see(lambda tx: tx.audit.head()) == AuditHead(3, held)
+    assert await opened.see(lambda tx: tx.audit.first_broken()) is None
+
+
+async def test_sessions_are_kept(opened: OpenedStore) -> None:
+    one, two = StoredSession(b"1", "an", b"m", 5, 5), StoredSession(b"2", "bình", b"m", 6, 6)
+    for session in (one, two):
+        await opened.do(lambda tx, session=session: tx.sessions.add(session))
+    await opened.do(lambda tx: tx.sessions.touch(b"1", 9))
+    await opened.reopen()
+    assert sorted(await opened.see(lambda tx: tx.sessions.all())) == [one._replace(seen=9), two]
+    await opened.do(lambda tx: tx.sessions.end([b"1", b"none"]))
+    assert await opened.see(lambda tx: tx.sessions.all()) == [two]
+    await opened.do(lambda tx: tx.sessions.end_all())
+    assert await opened.see(lambda tx: tx.sessions.all()) == []
 
 
 async def test_an_exclusion_is_withdrawn_once(opened: OpenedStore) -> None:

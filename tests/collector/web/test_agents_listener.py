@@ -349,6 +349,8 @@ async def test_garbage_instead_of_http_is_a_400_and_hurts_nobody(collector, mach
         writer.write(garbage)
         status = await asyncio.wait_for(reader.readline(), 5)
         assert b" 400 " in status, garbage[:40]
+        rest = await asyncio.wait_for(reader.read(), 5)
+        assert b"Server: haidang\r" in rest and b"aiohttp" not in rest and b"Python" not in rest
         writer.close()
     # not even TLS
     reader, writer = await asyncio.open_connection("127.0.0.1", collector.listener.port)
