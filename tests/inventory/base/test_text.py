@@ -128,6 +128,7 @@ class TestLogs:
     @pytest.mark.parametrize(
         "words",
         ["x\n2026-11-29 CRITICAL root: pwned\x1b[31m", "\u202egnp.exe\u2066", "a\x00\x07\x9b1m\u2028b", HOSTILE],
+        ids=["a line of its own", "bidi", "controls", "all of them"],
     )
     def test_one_event_is_one_line(self, lines: io.StringIO, words: str) -> None:
         log = logging.getLogger("agent.x")
