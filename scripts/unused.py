@@ -25,7 +25,6 @@ class Allowed(NamedTuple):
 ALLOWED: Final = (
     Allowed("agent/probes/*.py", "[A-Z]*", "a kind of probe is found by being there"),
     Allowed("agent/prob*.py", "libraries", "said of each kind, and held by a test"),
-    Allowed("agent/probes/__init__.py", "why_not", "the entry point that the inventory asks"),
     Allowed("agent/backup/integrity/inflate.py", "next_in next_out", "fields of zlib's structure, in its order"),
     Allowed("agent/clients/http/pattern.py", "log_errors max_mem never_capture", "RE2 reads them"),
     Allowed("agent/clients/snmp/*.py", "datagram_received", "asyncio calls it"),

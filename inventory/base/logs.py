@@ -31,21 +31,11 @@ def _traceback_lines(text: str) -> list[str]:
 class TextLines(logging.Formatter):
     """``time LEVEL logger: message``; a traceback's lines below it, set off."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record), MAX_MESSAGE)
-
     def format(self, record: logging.LogRecord) -> str:
-        record.exc_text = None  # another handler's
-        record.message = record.getMessage()
-        record.asctime = self.formatTime(record)
-        lines = [self.formatMessage(record)]
-        if record.exc_info:
-            lines += [_SET_OFF + line for line in _traceback_lines(self.formatException(record.exc_info))]
-        if record.stack_info:
-            lines += [_SET_OFF + line for line in _traceback_lines(record.stack_info)]
+        event = f"{self.formatTime(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        lines = [printable(event, MAX_MESSAGE)]
+        for trace in (self.formatException(record.exc_info) if record.exc_info else "", record.stack_info):
+            lines += [_SET_OFF + line for line in _traceback_lines(trace)] if trace else []
         return "\n".join(lines)
 
 

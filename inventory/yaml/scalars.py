@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inventory.base.problems import Problem
-from inventory.base.text import ELLIPSIS, quoted
+from inventory.base.text import ELLIPSIS, clean_line, quoted
 from inventory.base.types import Text, duration_ms, minute_of_day, ratio, repeat_ms, size_bytes
 from inventory.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
@@ -107,7 +107,8 @@ def is_slug(text: str) -> bool:
 
 def bilingual_text(node: Node, path: str, source: Source) -> Any:
     if isinstance(node, ScalarNode) and not node.empty:
-        return Text(node.text, node.text)
+        shown = clean_line(node.text)  # it goes onto pages and into mails
+        return Text(shown, shown)
     if not isinstance(node, MappingNode):
         message = f"ought to be a text or {{vi: ..., en: ...}}, found {describe(node)}"
         return source.report(node.line, path, message)
@@ -120,7 +121,7 @@ def bilingual_text(node: Node, path: str, source: Source) -> Any:
             source.report(value.line, join(path, key), f"ought to be a text, found {describe(value)}")
             valid = False
         else:
-            texts[key] = value.text
+            texts[key] = clean_line(value.text)
     if not valid:
         return INVALID
     return Text(texts.get("vi", ""), texts.get("en", ""))

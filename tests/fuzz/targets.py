@@ -14,12 +14,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
 import dns.name
 import msgspec
 import yaml
+from aiohttp.test_utils import make_mocked_request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -44,10 +45,13 @@ from agent.clients.ups.dates import parse_date
 from agent.clients.ups.model import parse_number
 from agent.credentials import Binding
 from agent.failure import ProbeFailed
+from agent.jobs import listener
+from agent.jobs.stamp import Stamp
 from agent.probe import Limits, ProbeContext
 from agent.probes.dns import Dns, _parse_reply
 from agent.uplink import enrol
 from agent.uplink.connection import CollectorResponse
+from alerts.channels.smtp_verdict import Stage, verdict
 from alerts.language import quantities
 from alerts.language.english_reasons import translate_text
 from alerts.language.locale import choose_language
@@ -223,6 +227,24 @@ def _headers(data: bytes) -> None:
     wire.common_version({"haidang-wire": _text(data)})
 
 
+def _ping(data: bytes) -> None:
+    """Path, Haidang-Ping-At, Haidang-Ping-Id and Authorization, a line each."""
+    path, when, ident, token, *_ = [*_text(data).split("\n", 3), "", "", "", ""]
+    headers = {"haidang-ping-at": when, "haidang-ping-id": ident, "authorization": token}
+    try:
+        request = make_mocked_request("POST", path, {name: value for name, value in headers.items() if value})
+    except Exception:
+        return  # aiohttp's own parser lets none of these through
+    listener.event_of(
+        request, 5, listener.parse_ping(request), Stamp("0" * 16, 1_000, 1_700_000_000_000), guarded=False
+    )
+
+
+def _relay_reply(data: bytes) -> None:
+    for stage in get_args(Stage):
+        verdict(stage, 400 + data[0] % 200 if data else 550, _text(data[1:]))
+
+
 def _archive(data: bytes) -> None:
     """As it lies in a directory of backups, under the name that its first byte tells."""
     endings = (".tar", ".tar.gz", ".gz", ".xz", ".bz2", ".zip", ".zst", ".sql", ".db", ".tar.xz")
@@ -255,6 +277,8 @@ PARSERS: Final[Mapping[str, tuple[Target, tuple[type[Exception], ...]]]] = {
     "dns": (_dns, ()),
     "certificate": (_certificate, (der.DerError,)),
     "staple": (_staple, (ProbeFailed,)),
+    "ping": (_ping, (listener.PingRefused,)),
+    "relay-reply": (_relay_reply, ()),
     "netlink": (parse_attributes, ()),
     "archive": (_archive, (BackupRefused,)),
     "headers": (_headers, ()),

@@ -161,6 +161,13 @@ def test_mistakes_in_our_own_are_still_told_by_name(base: Path) -> None:
     assert "y.yaml:3: a key here is no section" in words
 
 
+def test_names_are_what_one_sees(base: Path) -> None:
+    (base / "all.yaml").write_text('province: {id: soc-trang, name: "Sóc\\u202e Trăng\\e[31m\\u200b"}\n', "utf-8")
+    inventory, _ = load_with_problems(base)
+    assert inventory is not None
+    assert inventory.province.name.vi == "Sóc Trăng[31m"
+
+
 def test_problems_are_printable_and_bounded(base: Path) -> None:
     keys = "".join(f'  "k{number}\\e[31m\\u202e\\n2026 CRITICAL": x\n' for number in range(500))
     (base / "x.yaml").write_text(f"province:\n  id: soc-trang\n{keys}  {'n' * 9_000}: {'v' * 9_000}\n", "utf-8")

@@ -22,6 +22,7 @@ HOSTILE = (
     "\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u206a\ufeff\ufff9\ufe0f\u034f\u115f\u3164\u00a0\u3000\ud800\udfff"
     "\U000e0001\U000e0041\U000e0100\ue000"
 )
+WHOLE = "".join(c for c in HOSTILE if not "\ud800" <= c <= "\udfff")  # pytest itself keeps what is logged, as UTF-8
 texts = st.text(
     st.one_of(st.sampled_from(HOSTILE), st.sampled_from("aế{}:0\u0301\u0323 "), st.characters()), max_size=60
 )
@@ -127,7 +128,8 @@ class TestLogs:
 
     @pytest.mark.parametrize(
         "words",
-        ["x\n2026-11-29 CRITICAL root: pwned\x1b[31m", "\u202egnp.exe\u2066", "a\x00\x07\x9b1m\u2028b", HOSTILE],
+        ["x\n2026-11-29 CRITICAL root: pwned\x1b[31m", "\u202egnp.exe\u2066", "a\x00\x07\x9b1m\u2028b", WHOLE],
+        ids=["a line of its own", "bidi", "controls", "all of them"],
     )
     def test_one_event_is_one_line(self, lines: io.StringIO, words: str) -> None:
         log = logging.getLogger("agent.x")
@@ -137,6 +139,11 @@ class TestLogs:
         made = lines.getvalue()
         assert len(made.splitlines()) == 3
         assert made.replace("\n", "").isprintable()
+
+    def test_half_a_character(self) -> None:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "%s", ("\ud800",), None)
+        assert logs.TextLines().format(record).endswith("ERROR x: \\ud800")
+        assert json.loads(logs.JsonLines().format(record))["message"] == "\\ud800"
 
     def test_an_error_brings_words_too(self, lines: io.StringIO) -> None:
         try:
