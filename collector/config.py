@@ -44,12 +44,14 @@ class AgentsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``names``: host names and addresses, besides "haidang-collector", in its certificate (agents need none of them).
     ``url``: how agents reach it, for the enrolment command that ``haidang-collector code`` prints.
+    ``renewals_per_day``: how often an agent's certificate is renewed in a day at the most.
     """
 
     listen: str = "0.0.0.0:8443"
     url: str = ""
     names: tuple[str, ...] = ()
     certificate_life: Duration = 90 * DAY
+    renewals_per_day: Annotated[int, msgspec.Meta(ge=1)] = 4
 
 
 class OperatorUser(msgspec.Struct, frozen=True, kw_only=True):

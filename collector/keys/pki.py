@@ -128,6 +128,12 @@ def new_serial(now: int, above: int = 0) -> int:
     return max((now << SERIAL_RANDOM_BITS) | secrets.randbits(SERIAL_RANDOM_BITS), above + 1)
 
 
+def serial_between(low: int, high: int) -> int | None:
+    """An unguessable serial number between these two; None when there is none."""
+    room = min(high - low - 1, 1 << SERIAL_RANDOM_BITS)
+    return low + 1 + secrets.randbelow(room) if room > 0 else None
+
+
 def serials_up_to(now: int) -> int:
     """No serial made by ``now`` (ms since the epoch, by the same clock) is above this."""
     return ((now + 1) << SERIAL_RANDOM_BITS) - 1

@@ -9,6 +9,7 @@ from collector.store.records import (
     EnrolmentCode,
     Incarnation,
     IssuedCertificate,
+    KeptMachine,
     RegisteredCertificate,
     Revocation,
 )
@@ -27,6 +28,9 @@ class CodeRepository(Protocol):
     def end_unused(self, agent: str) -> None:
         """The agent's codes that nobody used are none any more."""
 
+    def prune(self, before: int, limit: int) -> int:
+        """Delete those that ended before a moment; gives how many."""
+
 
 class CertificateRepository(Protocol):
     """Certificates issued."""
@@ -34,6 +38,18 @@ class CertificateRepository(Protocol):
     def add(self, certificate: IssuedCertificate) -> None: ...
 
     def highest_serial(self, agent: str) -> str | None: ...
+
+    def issued(self, agent: str, how: str, begin: int, end: int) -> int:
+        """How many of this sort were issued to the agent in [begin, end)."""
+
+    def newest_enrolments(self) -> dict[str, str]:
+        """By agent, the serial with which its newest machine began, where it had certificates before."""
+
+    def next_enrolment(self, agent: str, serial: str) -> str | None:
+        """The lowest serial above this one with which a machine of the agent began."""
+
+    def prune(self, before: int, limit: int) -> int:
+        """Delete those that ended before a moment, the newest of each agent left out; gives how many."""
 
     def newest(self) -> dict[str, RegisteredCertificate]:
         """By agent."""
@@ -46,6 +62,18 @@ class RevocationRepository(Protocol):
 
     def all(self) -> list[Revocation]:
         """Oldest first."""
+
+
+class KeptMachineRepository(Protocol):
+    """Which of several machines with one identity a person keeps, until only that one can come."""
+
+    def put(self, kept: KeptMachine) -> None:
+        """In place of an earlier one of the agent."""
+
+    def all(self) -> list[KeptMachine]:
+        """By agent."""
+
+    def remove(self, agent: str) -> None: ...
 
 
 class AuditRepository(Protocol):
