@@ -50,11 +50,7 @@ STUCK: Final = 4  # answers in a row that bring nothing forward
 START_VARIABLE: Final = "HAIDANG_AGENT_START"
 START: Final = os.environ.get(START_VARIABLE) or secrets.token_hex(8)  # of this process and of those that it starts
 _REFUSED: Final = {
-    "replaced": "another machine has taken this agent's place: stop the agent here, or enrol this machine again with a "
-    "new code",
-    "revoked": "it has revoked this agent: have it admitted again, then enrol with a new code",
-    "expired": "this agent's certificate has expired, or is to be renewed: it renews by itself",
-    "unknown": "its inventory has no such agent",
+    "replaced": "another machine has taken its place: stop the agent here, or enrol this machine again with a new code",
 }
 
 

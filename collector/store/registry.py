@@ -74,16 +74,16 @@ class Registry:
         self._wall = wall
         self._days = days
         self._renewals = renewals
-        self._awaited: dict[str, int] = {}  # first serials of machines that have not come yet, by agent
+        self._awaited: dict[str, list[int]] = {}  # first serials of machines that have not come yet, by agent
         self._kept: dict[str, KeptMachine] = {}
 
     async def load(self) -> None:
         """Bring the revocations' file up to what the store knows, and learn which machines are still to come."""
         self.revocations.merge(await self._store.read(lambda tx: tx.revocations.all()))
-        enrolments = await self._store.read(lambda tx: tx.certificates.newest_enrolments())
-        for agent, serial in enrolments.items():
+        self._awaited.clear()
+        for agent, serial in await self._store.read(lambda tx: tx.certificates.replacing()):
             if int(serial, 16) > self.revocations.up_to(agent) + 1:
-                self._awaited[agent] = int(serial, 16)
+                self._awaited.setdefault(agent, []).append(int(serial, 16))
         await self.load_kept()
 
     # -- codes and enrolment
@@ -128,7 +128,7 @@ class Registry:
             return code.agent, issued
 
         agent, issued = await self._store.write(work)
-        self._awaited[agent] = issued.serial
+        self._awaited.setdefault(agent, []).append(issued.serial)
         return agent, issued
 
     def _check_answers(self, tx: Transaction, code: EnrolmentCode, now: int) -> None:
@@ -149,20 +149,19 @@ class Registry:
         """
         if why := self.revocations.why_void(agent, serial):
             return why
-        awaited = self._awaited.get(agent)
-        if awaited is not None and serial >= awaited:
-            del self._awaited[agent]
+        here = [first for first in self._awaited.get(agent, ()) if first <= serial]
+        if here:
+            self._awaited[agent] = [first for first in self._awaited[agent] if first > serial]
             try:
-                await self._replace_earlier(agent, awaited)
+                await self._replace_earlier(agent, max(here))
             except (OSError, StoreError) as error:
-                self._awaited.setdefault(agent, awaited)
+                self._awaited[agent] += here
                 log.error("agent %s: its earlier certificates could not be voided: %s", agent, error)
         return ""
 
     async def _replace_earlier(self, agent: str, first: int) -> None:
-        highest = await self._store.read(lambda tx: tx.certificates.newest_enrolments().get(agent))
-        if highest is None:  # there is nothing below
-            return
+        if (agent, _hex(first)) not in await self._store.read(lambda tx: tx.certificates.replacing()):
+            return  # it is the agent's first
         now, who = self._wall(), f"agent {agent}"
         void = Revocation(agent, _hex(first - 1), now, who, "a newer enrolment is in use", "replaced")
         self.revocations.add(void)
@@ -198,7 +197,7 @@ class Registry:
 
         issued = await self._store.write(work)
         if how == "kept":
-            self._awaited[agent] = issued.serial
+            self._awaited.setdefault(agent, []).append(issued.serial)
         return issued
 
     async def revoke(self, agent: str, who: str, reason: str) -> None:

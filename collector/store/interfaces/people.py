@@ -42,8 +42,8 @@ class CertificateRepository(Protocol):
     def issued(self, agent: str, how: str, begin: int, end: int) -> int:
         """How many of this sort were issued to the agent in [begin, end)."""
 
-    def newest_enrolments(self) -> dict[str, str]:
-        """By agent, the serial with which its newest machine began, where it had certificates before."""
+    def replacing(self) -> list[tuple[str, str]]:
+        """(agent, serial) with which each machine began that came after another; lowest serial first."""
 
     def next_enrolment(self, agent: str, serial: str) -> str | None:
         """The lowest serial above this one with which a machine of the agent began."""

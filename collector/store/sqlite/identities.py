@@ -68,10 +68,10 @@ class SqliteCertificates:
         assert isinstance(count, int)
         return count
 
-    def newest_enrolments(self) -> dict[str, str]:
-        first = f"SELECT agent, MAX(serial) AS began FROM certificates WHERE {_FIRST} GROUP BY agent"
-        earlier = "EXISTS (SELECT 1 FROM certificates c WHERE c.agent = n.agent AND c.serial < n.began)"
-        return dict(self._db.execute(f"SELECT agent, began FROM ({first}) AS n WHERE {earlier}"))
+    def replacing(self) -> list[tuple[str, str]]:
+        earlier = "EXISTS (SELECT 1 FROM certificates c WHERE c.agent = n.agent AND c.serial < n.serial)"
+        sql = f"SELECT agent, serial FROM certificates AS n WHERE {_FIRST} AND {earlier} ORDER BY serial"
+        return [(agent, serial) for agent, serial in self._db.execute(sql)]
 
     def next_enrolment(self, agent: str, serial: str) -> str | None:
         sql = f"SELECT MIN(serial) FROM certificates WHERE agent = ? AND serial > ? AND {_FIRST}"
