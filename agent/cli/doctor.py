@@ -90,9 +90,9 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagno
 def is_running(state_dir: Path) -> bool:
     """Whether an agent holds the spool's lock."""
     path = state_dir / "spool" / "lock"
-    if not path.exists():
-        return False
     try:
+        if not path.exists():
+            return False
         SpoolLock(path).release()  # given back at once; an agent that starts just now tries again
     except SpoolLocked:
         return True

@@ -53,7 +53,7 @@ def load(state_dir: Path) -> Identity:
     """Raises NoIdentity."""
     path = path_in(state_dir)
     try:
-        text = path.read_text("utf-8")
+        text = files.read(path).decode()
     except FileNotFoundError:
         raise NoIdentity(
             f"This machine is not enrolled: there is no {path}. "

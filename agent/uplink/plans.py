@@ -69,7 +69,7 @@ class PlanStore:
     def current(self) -> StoredPlan | None:
         """The last good plan, or None. A damaged one counts as none: the collector has it."""
         try:
-            name = (self._directory / "current").read_text("ascii").strip()
+            name = files.read(self._directory / "current").decode("ascii").strip()
             encoded = self.get(bytes.fromhex(name))
             return read(encoded, self._agent) if encoded is not None else None
         except FileNotFoundError:
@@ -81,14 +81,14 @@ class PlanStore:
     def get(self, digest: bytes) -> bytes | None:
         """A kept plan's bytes, or None if it is gone or no longer what its name says."""
         try:
-            encoded = (self._directory / f"{digest.hex()}.json").read_bytes()
+            encoded = files.read(self._directory / f"{digest.hex()}.json")
         except OSError:
             return None
         return encoded if digest_of(encoded) == digest else None
 
     def keep(self, stored: StoredPlan) -> None:
         """Make this the current plan; on disk when this returns. Raises OSError."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        files.make_directory(self._directory)
         if self.get(stored.digest) is None:
             files.replace(self._directory / f"{stored.digest.hex()}.json", stored.encoded)
         files.replace(self._directory / "current", stored.digest.hex().encode())

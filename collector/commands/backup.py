@@ -69,7 +69,7 @@ def _write_copy(config: CollectorConfig, descriptor: int, keys: encryption.Recip
             raise CommandFailed(f"{config.state_dir} needs {needed >> 20} MiB of room for a copy, for a while")
         with _scratch(config.state_dir, "backup") as beside:
             authority = (config.keys / "ca.key", config.keys / "ca.pem")
-            copy_store(config.database, beside, {key.name: key.read_bytes() for key in authority})
+            copy_store(config.database, beside, {key.name: files.read(key) for key in authority})
             with beside.open("rb") as source, os.fdopen(descriptor, "wb", closefd=False) as target:
                 encryption.encrypt(source, target, keys) if keys else shutil.copyfileobj(source, target, 1 << 20)
                 return target.tell()
@@ -131,7 +131,7 @@ def _restore(config: CollectorConfig, file: Path, read: Callable[[BinaryIO], Non
     if key is not None and certificate is not None and not config.keys.exists():
         keys_files.install(config.keys, pki.CertificateAuthority(key, certificate))
         done.append("The CA came with it: agents go on as before.")
-    elif certificate is not None and (config.keys / "ca.pem").read_bytes() != certificate:
+    elif certificate is not None and files.read(config.keys / "ca.pem") != certificate:
         done.append(f"{config.keys} holds another CA than the copy: agents enrolled with that one are strangers.")
     done.append(f"Restored as incarnation {incarnation}. Agents will send again what came after the copy was made.")
     return done

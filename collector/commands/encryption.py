@@ -51,7 +51,9 @@ def reader(source: BinaryIO, file: Path, identity: Path | None) -> Callable[[Bin
     def decrypt(target: BinaryIO) -> None:
         try:
             pyrage.decrypt_io(source, target, identities)
-        except pyrage.DecryptError as error:
+        except (pyrage.DecryptError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # a disk that is full; what age finds wrong with its input has no number
             raise CommandFailed(
                 f"{file} cannot be decrypted: it is for another key than {identity}, or damaged ({error})"
             ) from None

@@ -203,6 +203,7 @@ class Registry:
     async def revoke(self, agent: str, who: str, reason: str) -> None:
         """Void every certificate issued to the agent so far, and its unused codes. Counts when this returns."""
         now = self._wall()
+        self.revocations.merge(await self._store.read(lambda tx: tx.revocations.all()))
         revocation = Revocation(agent, await self._highest(agent, now), now, who, reason)
         self.revocations.add(revocation)
 

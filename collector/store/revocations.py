@@ -67,7 +67,7 @@ class Revocations:
         """
         self._refresh()
         if self._unreadable:
-            aside = self._path.with_name(files.fresh_name(self._path.name).removesuffix("new") + "unreadable")
+            aside = self._path.with_name(files.fresh_name(self._path.name).removesuffix(".new") + ".unreadable")
             log.error("%s cannot be read (%s): it is kept as %s", self._path, self._unreadable, aside.name)
             self._path.rename(aside)
         for revocation in stored:

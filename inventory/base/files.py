@@ -216,8 +216,17 @@ def check_writable(directory: Path) -> None:
             opened.unlink(name)
 
 
+def read(path: Path) -> bytes:
+    """What a plain file holds, reached as ``open_to_read`` does. Raises OSError."""
+    descriptor = open_to_read(path)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        return file.read()
+
+
 def open_to_read(path: Path) -> int:
-    """A descriptor of a plain file, which root reaches without another's links. Raises OSError."""
+    """A descriptor for reading. Root follows another's links neither on the way nor in the end. Raises OSError."""
     if not is_root() or not _BELOW:
         return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _NO_WAIT)
     with Directory(path.parent) as directory:

@@ -6,8 +6,8 @@ leaves behind is the service's own.
 """
 
 import contextlib
-import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -19,8 +19,9 @@ from inventory.base.files import is_root, open_directory
 
 T = TypeVar("T")
 
+CORE_FILTER: Final = Path("/proc/self/coredump_filter")
 NET_RAW: Final = 13  # CAP_NET_RAW: what the agent's unit gives it
-_SET_DUMPABLE, _SET_KEEPCAPS, _CAP_AMBIENT, _AMBIENT_RAISE = 4, 8, 47, 2  # prctl(2)
+_SET_PDEATHSIG, _SET_KEEPCAPS, _CAP_AMBIENT, _AMBIENT_RAISE = 1, 8, 47, 2  # prctl(2)
 _CAPABILITIES_3: Final = 0x20080522  # capset(2)
 
 
@@ -62,15 +63,14 @@ def owner_of(directory: Path) -> Owner | None:
 
 def become(owner: Owner, capabilities: Collection[int] = ()) -> None:
     """From now on this process is that user's, for good; of root's rights it keeps ``capabilities``. Raises OSError."""
-    if capabilities:
+    if capabilities and sys.platform == "linux":
         _prctl(_SET_KEEPCAPS, 1)
     os.setgroups(owner.groups)
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
-    if capabilities:
+    if capabilities and sys.platform == "linux":
         _keep(capabilities)
     os.environ.update(HOME=owner.home, USER=owner.name or str(owner.uid), LOGNAME=owner.name or str(owner.uid))
-    no_core_dumps()  # changing the user has set it anew
 
 
 def go_on_as_owner(directory: Path, capabilities: Collection[int] = ()) -> None:
@@ -113,25 +113,19 @@ def no_core_dumps() -> None:
         return
     import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0 if hard == resource.RLIM_INFINITY else min(hard, 0)))
-    _prctl(_SET_DUMPABLE, 0)  # the limit does not hold where cores go to a program
-
-
-def user_name(directory: Path) -> str:
-    """Whose a directory is, in words for a person."""
-    try:
-        uid = directory.stat().st_uid
-    except OSError:
-        return "its owner"
-    return _user(uid, 0).name or f"user {uid}"
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # the limit does not hold where cores go to a program: then they are to be without any memory
+    with contextlib.suppress(OSError):
+        CORE_FILTER.write_text("0", "ascii")
 
 
 def _work_and_exit(owner: Owner, work: Callable[[], Any], write: int) -> None:
     answer: tuple[str, str, Any]
     try:
         become(owner)
+        if sys.platform == "linux":
+            _prctl(_SET_PDEATHSIG, signal.SIGKILL)  # nobody waits for it any more
         answer = ("", "", work())
     except Exception as error:
         answer = (type(error).__name__, str(error), None)
@@ -159,32 +153,30 @@ def _user(uid: int, gid: int) -> Owner:
     return Owner(uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)), entry.pw_name, entry.pw_dir)
 
 
-class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _Sets(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
-
-
 def _keep(capabilities: Collection[int]) -> None:
-    """Of what root could do, these alone, for this process and what it starts."""
-    if _libc is None:
-        return
-    header, sets = _Header(_CAPABILITIES_3, 0), (_Sets * 2)()
-    _libc.capget(ctypes.byref(header), sets)
-    for word, held in enumerate(sets):
-        kept = sum(1 << (number % 32) for number in capabilities if number // 32 == word) & held.permitted
-        held.effective = held.permitted = held.inheritable = kept
-    _libc.capset(ctypes.byref(header), sets)
+    """Of what root could do, these alone, for this process and what it starts. capget(2), capset(2)."""
+    from ctypes import byref, c_int, c_uint32
+
+    header = (c_uint32 * 2)(_CAPABILITIES_3, c_int(0).value)
+    sets = (c_uint32 * 6)()  # effective, permitted, inheritable: of numbers below 32, then of those from 32 on
+    libc = _libc()
+    libc.capget(byref(header), byref(sets))
+    for word in (0, 1):
+        kept = sum(1 << (number % 32) for number in capabilities if number // 32 == word) & sets[3 * word + 1]
+        sets[3 * word : 3 * word + 3] = [kept] * 3
+    libc.capset(byref(header), byref(sets))
     for number in capabilities:
         _prctl(_CAP_AMBIENT, _AMBIENT_RAISE, number)
     _prctl(_SET_KEEPCAPS, 0)
 
 
 def _prctl(option: int, *values: int) -> None:
-    if _libc is not None:
-        _libc.prctl(option, *(ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]))
+    from ctypes import c_ulong
+
+    _libc().prctl(option, *(c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]))
 
 
-_libc: Final[Any] = ctypes.CDLL(None) if sys.platform == "linux" else None
+def _libc() -> Any:
+    import ctypes  # an agent that changes no user does without it, and without its memory
+
+    return ctypes.CDLL(None)

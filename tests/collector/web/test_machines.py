@@ -1,4 +1,4 @@
-"""Two machines with one identity: what tells them apart, and what does not; and which of them is the one that is kept."""
+"""Two machines with one identity: what tells them apart, what does not, and which of them is the one that is kept."""
 
 import pytest
 
