@@ -429,7 +429,10 @@ AGENT_COMMANDS: dict[str, tuple[str, ...]] = {
 
 def agent_command(place: Path, state: Path, words: tuple[str, ...]) -> tuple[int, str]:
     file = place / "agent.yaml"
-    file.write_text(f"state_dir: {state}\npings: {{listen: '127.0.0.1:{free_port()}'}}\n")
+    file.write_text(
+        f"state_dir: {state}\npings: {{listen: '127.0.0.1:{free_port()}'}}\n"
+        "drills: {restore: {command: [touch, restored], every: 1h}}\n"
+    )
     end = words.index("--") if "--" in words else len(words)
     return run(agent_main, *words[:end], "--config", str(file), *words[end:], seconds=20)
 
