@@ -224,7 +224,7 @@ class Registry:
     async def report_machines(self, agent: str, machines: Collection[AgentMachine]) -> None:
         """A finding that names machines which push as one agent at the same time."""
         now, data = self._wall(), {"machines": msgspec.to_builtins(list(machines))}
-        await self._store.write(lambda tx: tx.events.add([AddedEvent(now, agent, None, TWO_MACHINES, data, True)]))
+        await self._store.write(lambda tx: tx.events.add([AddedEvent(now, agent, None, "two machines", data, True)]))
 
     async def machines(self, agent: str) -> list[AgentMachine]:
         """Those of the newest such finding."""

@@ -154,7 +154,10 @@ CONDITION_TYPES: Final[dict[str, ConditionType]] = {
             name="finding",
             about="agent",
             title=message("Something odd in the monitoring data"),
-            defaults=(Condition(id="finding", on="finding", severity="info"),),
+            defaults=(
+                Condition(id="machines", on="finding", names=("two machines",), severity="warning"),
+                Condition(id="finding", on="finding", severity="info"),
+            ),
             titled=True,
         ),
         ConditionType(
