@@ -52,6 +52,7 @@ class AgentsConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``trusted_authorities``: PEM files with the CAs of other collectors (``STATE/pki/ca.pem`` there, which is public).
     Who holds a certificate of one of them is an agent here too, and plans that were served there count here: for a
     standby, and for a collector whose own CA had to be made anew.
+    ``renewals_per_day``: how often an agent's certificate is renewed in a day at the most.
     """
 
     listen: str = "0.0.0.0:8443"
@@ -59,6 +60,7 @@ class AgentsConfig(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     certificate_life: Duration = 90 * DAY
     trusted_authorities: tuple[Path, ...] = ()
+    renewals_per_day: Annotated[int, msgspec.Meta(ge=1)] = 4
 
 
 class OperatorUser(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,7 +86,7 @@ class PlanStore:
     def current(self) -> StoredPlan | None:
         """The last good plan, or None. A damaged one counts as none: the collector has it."""
         try:
-            name = (self._directory / "current").read_text("ascii").strip()
+            name = files.read(self._directory / "current").decode("ascii").strip()
             signed = self.get(bytes.fromhex(name))
             return read(signed.encoded, self._agent, signed.signature) if signed is not None else None
         except FileNotFoundError:
@@ -98,14 +98,14 @@ class PlanStore:
     def get(self, digest: bytes) -> SignedPlan | None:
         """A kept plan, or None if it is gone or no longer what its name says."""
         try:
-            encoded = self._file(digest, "json").read_bytes()
+            encoded = files.read(self._file(digest, "json"))
         except OSError:
             return None
         return SignedPlan(encoded, self._signature(digest)) if digest_of(encoded) == digest else None
 
     def keep(self, stored: StoredPlan) -> None:
         """Make this the current plan; on disk when this returns. Raises OSError."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        files.make_directory(self._directory)
         kept = self.get(stored.digest)
         if kept is None:
             files.replace(self._file(stored.digest, "json"), stored.encoded)
@@ -125,7 +125,7 @@ class PlanStore:
 
     def _signature(self, digest: bytes) -> bytes:
         try:
-            return self._file(digest, "sig").read_bytes()[:MAX_SIGNATURE]
+            return files.read(self._file(digest, "sig"))[:MAX_SIGNATURE]
         except OSError:
             return b""
 

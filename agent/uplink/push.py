@@ -7,7 +7,10 @@ backs off, with jitter, and tries again for as long as it must. 401 and 403 incl
 import asyncio
 import contextlib
 import logging
+import os
 import random
+import secrets
+import socket
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -17,6 +20,7 @@ from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
 from agent.uplink.plans import SignedPlan
 from inventory.base.clock import Clock
+from inventory.protocol import machine
 from inventory.protocol.wire import (
     MAX_BODY,
     VERSIONS,
@@ -44,6 +48,11 @@ LONGEST_WAIT: Final = 300.0
 SOONEST: Final = 10.0  # between two attempts that fail, however much the checks have to tell
 GATHER: Final = 0.1  # checks that change together go in one push
 STUCK: Final = 4  # answers in a row that bring nothing forward
+START_VARIABLE: Final = "HAIDANG_AGENT_START"
+START: Final = os.environ.get(START_VARIABLE) or secrets.token_hex(8)  # of this process and of those that it starts
+_REFUSED: Final = {
+    "replaced": "another machine has taken its place: stop the agent here, or enrol this machine again with a new code",
+}
 
 
 class PushContext(Protocol):
@@ -200,7 +209,8 @@ class Pusher:
                 raise PushFailed(f"the plans asked for are {len(body)} bytes, too much for a push")
             await self._shrink_batch(batch, f"{len(body)} bytes")
             return None
-        answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": push_type(self._version)})
+        headers = {"Content-Type": push_type(self._version), machine.HEADER: machine_header(self._clock)}
+        answer = await self.uplink.request("POST", "/v1/push", body, headers)
         arrived = self._clock.boot_ms()
         if self._renegotiated(answer) and answer.status == 400 and not again:
             return await self._push(batch, again=True)
@@ -277,6 +287,11 @@ class Pusher:
         self._spool.skip(self.name, Position(batch.epoch, batch.last))
 
 
+def machine_header(clock: Clock) -> str:
+    """What requests say of this machine."""
+    return machine.machine_text(machine.SendingMachine(clock.boot_id().hex(), START, socket.gethostname()))
+
+
 def parse_ack(answer: CollectorResponse) -> Ack:
     """The one way in which an answer becomes an acknowledgement. Raises PushFailed."""
     status = answer.status
@@ -290,7 +305,8 @@ def parse_ack(answer: CollectorResponse) -> Ack:
     if status == 401:
         raise PushFailed("the collector saw no certificate of this agent (401)", status)
     if status == 403:
-        raise PushFailed(f"the collector refuses this agent: {answer.error_text} (403)", status)
+        why = _REFUSED.get(answer.error_text, answer.error_text)
+        raise PushFailed(f"the collector refuses this agent: {why} (403)", status)
     if status == 400:
         raise PushFailed(f"the collector does not understand this agent: {answer.error_text} (400)", status)
     after = answer.headers.get("retry-after", "")

@@ -50,6 +50,7 @@ from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
 from collector.web.metrics import AccessMetrics, ListenerMetrics
 from collector.web.pages import PageContext, page_groups
+from inventory.base import files
 from inventory.base.systemd import Notifier
 
 log = logging.getLogger("collector")
@@ -86,7 +87,8 @@ class CollectorService:
     async def _start(self) -> None:
         config, stack = self.config, self._stack
         try:
-            config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_directory(config.state_dir)
+            files.remove_left_over(config.state_dir)
             stack.callback(_lock(config).close)
         except OSError as error:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
@@ -105,7 +107,8 @@ class CollectorService:
         self.store_metrics = StoreMetrics(self.store)
         revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
-        self.registry = Registry(self.store, self.authority, revocations, wall=_wall, days=days)
+        renewals = config.agents.renewals_per_day
+        self.registry = Registry(self.store, self.authority, revocations, wall=_wall, days=days, renewals=renewals)
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
         self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
@@ -168,8 +171,8 @@ class CollectorService:
         )
         names = self.config.agents.names
         try:
-            files = keys_files.server(self.config.keys, self.authority, names, _wall())
-            self._tls = client_certificates.tls_context("\n".join(self.trusted_authorities), *files)
+            pair = keys_files.server(self.config.keys, self.authority, names, _wall())
+            self._tls = client_certificates.tls_context("\n".join(self.trusted_authorities), *pair)
             await self.listener.start(address.host, address.port, self._tls)
         except OSError as error:
             raise CannotStart(_port_words(address, "agents", error)) from None

@@ -1,4 +1,9 @@
-"""``haidang-collector``: run, enrolment codes, revocations, goals, reports, exclusions, backups, users, the audit."""
+"""``haidang-collector``: run, enrolment codes, revocations, goals, reports, exclusions, backups,
+users, the audit.
+
+Root's commands go on as the owner of the state directory once the configuration is read, so what they leave there is
+the service's; ``backup`` and ``restore`` open the files that root names before.
+"""
 
 import argparse
 import asyncio
@@ -12,26 +17,40 @@ from pathlib import Path
 from collector import config as configs
 from collector.config import CollectorConfig, CommandFailed
 from collector.store.errors import StoreError
+from inventory.base import owner
 from inventory.base.problems import Invalid
+from inventory.base.types import duration_ms, duration_text
 from inventory.base.version import VERSION
 
 OK, FAILED = 0, 1
 ROLES = ("viewer", "operator", "admin")
+HOUR, LONGEST_CODE = 3_600_000, 7 * 86_400_000  # ms
+OPENS_FILES_FIRST = ("backup", "restore")
 # what comes in malformed is counted and answered with 400; a line for each would fill the disk
 QUIET = {"aiohttp.access": logging.WARNING, "aiohttp.server": logging.CRITICAL}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 found wrong, 2 usage."""
+    owner.no_core_dumps()
     arguments = _parser().parse_args(argv)
     try:
         if arguments.command == "password":
             return _password()
         config = configs.read(arguments.config)
+        if arguments.command not in OPENS_FILES_FIRST:
+            owner.go_on_as_owner(config.state_dir)
         code: int = arguments.work(config, arguments)
         return code
     except Invalid as invalid:
         print(invalid, file=sys.stderr)
+        return FAILED
+    except PermissionError as error:
+        where = error.filename or "the collector's files"
+        print(f"haidang-collector: this user may not use {where}: run this as root, or as the service", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        print(f"haidang-collector: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return FAILED
     except (CommandFailed, StoreError) as error:
         print(f"haidang-collector: {error}", file=sys.stderr)
@@ -55,9 +74,10 @@ def _code(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     url = arguments.url or config.agents.url
-    code = asyncio.run(offline.make_code(config, arguments.agent, arguments.who))
-    print(f"On the machine of {arguments.agent}, within an hour:\n")
-    print(f"    haidang-agent enroll {url or 'https://THIS-COLLECTOR:8443'} {code}\n")
+    code = asyncio.run(offline.make_code(config, arguments.agent, arguments.who, arguments.valid))
+    print(f"On the machine of {arguments.agent}, within {duration_text(arguments.valid)}:\n")
+    print(f"    haidang-agent enroll {url or 'https://THIS-COLLECTOR:8443'}\n")
+    print(f"It asks for the code (or takes it from --code-file FILE):\n\n    {code}\n")
     if not url:
         print("(Give agents.url in the configuration, or --url, to have the address here.)")
     return OK
@@ -71,6 +91,12 @@ def _revoke(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     if not marked:
         print("To shut the agent out for good, write revoked: true in its inventory entry as well.")
     return OK
+
+
+def _keep(config: CollectorConfig, arguments: argparse.Namespace) -> int:
+    from collector.commands import offline
+
+    return _print(asyncio.run(offline.keep(config, arguments.agent, arguments.machine, arguments.who)))
 
 
 def _goals(config: CollectorConfig, arguments: argparse.Namespace) -> int:
@@ -105,16 +131,17 @@ def _exclude(config: CollectorConfig, arguments: argparse.Namespace) -> int:
 def _backup(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import backup, people
 
-    size = backup.backup(config, arguments.file)
+    size = backup.backup(config, arguments.file, arguments.recipient or ())
     people.note(config, arguments.who, "backup", {"file": str(arguments.file), "bytes": size})
-    print(f"{arguments.file}: {size:,} bytes, with the CA's key inside; keep it where only you can read it.")
+    words = "; keep it where only you can read it" if not arguments.recipient else ", encrypted"
+    print(f"{arguments.file}: {size:,} bytes, with the CA's key inside{words}.")
     return OK
 
 
 def _restore(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import backup
 
-    for line in backup.restore(config, arguments.file, arguments.who):
+    for line in backup.restore(config, arguments.file, arguments.identity, arguments.who):
         print(line)
     return OK
 
@@ -183,10 +210,16 @@ def _parser() -> argparse.ArgumentParser:
     command("run", _run, "run the collector until it is told to stop")
     code = command("code", _code, "make an enrolment code for an agent of the inventory, an hour valid", person)
     code.add_argument("agent", metavar="AGENT")
+    code.add_argument(
+        "--valid", type=_code_life, default=HOUR, metavar="TIME", help="how long: 2h, 7d at the most (1h)"
+    )
     code.add_argument("--url", default="", help="how the agent reaches this collector (agents.url)")
     revoke = command("revoke", _revoke, "void every certificate of an agent, at once", person)
     revoke.add_argument("agent", metavar="AGENT")
     revoke.add_argument("--reason", default="", help="why, for the audit")
+    keep = command("keep", _keep, "of machines that run as one agent, keep one; without MACHINE list them", person)
+    keep.add_argument("agent", metavar="AGENT")
+    keep.add_argument("machine", nargs="?", default="", metavar="MACHINE", help="as the list names it")
     goals = command("goals", _goals, "how the goals stand")
     goals.add_argument(
         "--at", default="", metavar="DAY", help="over the windows that hold the end of this day, 2026-10-31"
@@ -198,8 +231,15 @@ def _parser() -> argparse.ArgumentParser:
     _exclude_options(command("exclude", _exclude, "declare time that does not count, list or withdraw it", person))
     backup = command("backup", _backup, "copy the store and the CA into one file, while the collector runs", person)
     backup.add_argument("file", type=Path, metavar="FILE")
+    backup.add_argument(
+        "--recipient",
+        action="append",
+        metavar="AGE",
+        help="encrypt it (age) for this public key, age1... or ssh-..., or those in this file; may be given again",
+    )
     restore = command("restore", _restore, "put a copy back; the collector must not be running", person)
     restore.add_argument("file", type=Path, metavar="FILE")
+    restore.add_argument("--identity", type=Path, metavar="FILE", help="the age key that an encrypted copy is for")
     words = "users of the operators' pages: add, list, passwd, role, remove"
     user = commands.add_parser("user", help=words, description=words)
     user.set_defaults(work=_user_command)
@@ -253,6 +293,16 @@ def _exclude_options(exclude: argparse.ArgumentParser) -> None:
     ):
         exclude.add_argument(f"--{name}", dest=words, action="append", metavar=name.upper(), help=f"only these {words}")
     exclude.add_argument("--withdraw", type=int, metavar="NUMBER", help="take one back")
+
+
+def _code_life(text: str) -> int:
+    try:
+        life = duration_ms(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not 60_000 <= life <= LONGEST_CODE:
+        raise argparse.ArgumentTypeError("a code is valid for a minute at least and 7d at the most")
+    return life
 
 
 def _user() -> str:

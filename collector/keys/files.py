@@ -24,7 +24,7 @@ def authority(directory: Path, now: int) -> pki.CertificateAuthority:
     if not directory.exists():
         install(directory, pki.CertificateAuthority.create(now))
     try:
-        return pki.CertificateAuthority(key.read_bytes(), certificate.read_bytes())
+        return pki.CertificateAuthority(files.read(key), files.read(certificate))
     except (OSError, ValueError) as error:
         raise KeysBroken(
             f"{directory} does not hold a usable CA ({error}). Bring ca.key and ca.pem back from a backup "
@@ -66,9 +66,9 @@ def server(directory: Path, ca: pki.CertificateAuthority, names: tuple[str, ...]
     """
     certificate, key = directory / "server.pem", directory / "server.key"
     try:
-        pem = certificate.read_bytes()
+        pem = files.read(certificate)
         due = pki.not_after(pem) - now < pki.SERVER_DAYS * DAY // 2
-        stale = due or not pki.matches(key.read_bytes(), pem) or pki.names_of(pem) != {pki.SERVER_NAME, *names}
+        stale = due or not pki.matches(files.read(key), pem) or pki.names_of(pem) != {pki.SERVER_NAME, *names}
     except (OSError, ValueError):
         stale = True
     if stale:

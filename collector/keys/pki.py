@@ -130,8 +130,18 @@ def request_key(csr_pem: str) -> bytes:
 
 
 def new_serial(now: int, above: int = 0) -> int:
-    """A serial number that grows with ``now`` (ms since the epoch), unguessable in its low bits, above ``above``."""
-    return max((now << SERIAL_RANDOM_BITS) | secrets.randbits(SERIAL_RANDOM_BITS), above + 1)
+    """A serial number that grows with ``now`` (ms since the epoch), unguessable in its low bits, above ``above``.
+
+    Also when the clock has gone back there is room between the two (``serial_between``).
+    """
+    low = secrets.randbits(SERIAL_RANDOM_BITS)
+    return max((now << SERIAL_RANDOM_BITS) | low, above + (1 << SERIAL_RANDOM_BITS) + low)
+
+
+def serial_between(low: int, high: int) -> int | None:
+    """A serial number between these two, with room for hundreds more above it; None when there is none."""
+    room = min(high - low - 1, 1 << SERIAL_RANDOM_BITS)
+    return low + 1 + secrets.randbelow(max(1, room >> 9)) if room > 0 else None
 
 
 def serials_up_to(now: int) -> int:

@@ -1,7 +1,7 @@
 """What the store keeps, as values: what repositories take and give. Times are ms of the collector's time."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -212,6 +212,7 @@ class EnrolmentCode(msgspec.Struct, frozen=True):
     made_at: int
     expires_at: int
     used_key: bytes | None = None  # hash of the public key it was used with
+    used_at: int | None = None
 
 
 class IssuedCertificate(msgspec.Struct, frozen=True):
@@ -221,7 +222,7 @@ class IssuedCertificate(msgspec.Struct, frozen=True):
     agent: str
     issued_at: int
     not_after: int
-    how: str  # enrolled or renewed
+    how: str  # enrolled, renewed, or kept: renewed by the machine that a person keeps
 
 
 class RegisteredCertificate(msgspec.Struct, frozen=True):
@@ -239,6 +240,38 @@ class Revocation(msgspec.Struct, frozen=True):
     at: int
     who: str
     reason: str
+    how: Literal["revoked", "replaced"] = "revoked"  # replaced: a newer enrolment is in use
+
+
+class AgentMachine(msgspec.Struct, frozen=True):
+    """A machine that pushes as an agent: what it says of itself, and what the collector sees. Times in ms.
+
+    ``boot`` and ``start`` are "" for an agent of before, which does not say them.
+    """
+
+    boot: str
+    start: str  # random for each start of its program
+    name: str
+    address: str
+    serial: str  # of its certificate, 40 hex digits
+    since: int
+    last: int
+
+    @property
+    def ident(self) -> str:
+        """What a person calls it by."""
+        return self.start[:8] or self.serial[-8:]
+
+
+class KeptMachine(msgspec.Struct, frozen=True):
+    """Of several machines with one identity, the one that a person keeps."""
+
+    agent: str
+    up_to: str  # certificates up to this serial are for the kept machine alone
+    kept: AgentMachine
+    others: tuple[AgentMachine, ...]
+    at: int
+    who: str
 
 
 class DeclaredExclusion(msgspec.Struct, frozen=True, kw_only=True):

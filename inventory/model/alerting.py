@@ -29,6 +29,7 @@ FINDINGS: Final = (
     "conflict",
     "dead letters",
     "frames unaccounted",
+    "two machines",
     "unplaceable",
 )
 
@@ -153,7 +154,10 @@ CONDITION_TYPES: Final[dict[str, ConditionType]] = {
             name="finding",
             about="agent",
             title=message("Something odd in the monitoring data"),
-            defaults=(Condition(id="finding", on="finding", severity="info"),),
+            defaults=(
+                Condition(id="machines", on="finding", names=("two machines",), severity="warning"),
+                Condition(id="finding", on="finding", severity="info"),
+            ),
             titled=True,
         ),
         ConditionType(

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from alerts.incident.finding import IngestFinding
 from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
+from collector.store.records import AgentMachine
 from inventory.model.alerting import HOUR
 from inventory.protocol.causes import AGENT
 from inventory.protocol.reasons import bounded, pack, unpack
@@ -30,6 +33,17 @@ def _reason(data: Mapping[str, Any]) -> str:
 def _step(data: Mapping[str, Any]) -> int:
     step = data.get("step_ms")
     return abs(step) if isinstance(step, int) else 0
+
+
+def _machines(data: Mapping[str, Any]) -> str:
+    try:
+        machines = msgspec.convert(data.get("machines", ()), tuple[AgentMachine, ...])
+    except msgspec.ValidationError:
+        return "?"
+    return "; ".join(
+        f"{machine.ident} ({', '.join(filter(None, (machine.name, machine.address, machine.boot[:8])))})"
+        for machine in machines
+    )
 
 
 MESSAGES: Final[Mapping[str, _Message]] = {
@@ -71,6 +85,14 @@ MESSAGES: Final[Mapping[str, _Message]] = {
     ),
     "frames unaccounted": lambda agent, data: message(
         "{count} results of {agent} are missing and nothing says why", agent=agent, count=int(data.get("frames") or 0)
+    ),
+    "two machines": lambda agent, data: message(
+        "several machines send results as {agent}: {machines}. To keep one, on the collector: haidang-collector keep "
+        "{agent_id} and the name that stands first; the others are then refused. Was one stolen? Then revoke "
+        "{agent_id} and enrol the right one with a new code",
+        agent=agent,
+        agent_id=agent,
+        machines=_machines(data),
     ),
     "collector clock": lambda agent, data: (
         message("the collector believes its clock again")

@@ -12,6 +12,7 @@ from collector.store.records import (
     EnrolmentCode,
     Incarnation,
     IssuedCertificate,
+    KeptMachine,
     RegisteredCertificate,
     Revocation,
     StoredSession,
@@ -31,6 +32,9 @@ class CodeRepository(Protocol):
     def end_unused(self, agent: str) -> None:
         """The agent's codes that nobody used are none any more."""
 
+    def prune(self, before: int, limit: int) -> int:
+        """Delete those that ended before a moment; gives how many."""
+
 
 class CertificateRepository(Protocol):
     """Certificates issued."""
@@ -38,6 +42,18 @@ class CertificateRepository(Protocol):
     def add(self, certificate: IssuedCertificate) -> None: ...
 
     def highest_serial(self, agent: str) -> str | None: ...
+
+    def issued(self, agent: str, how: str, begin: int, end: int) -> int:
+        """How many of this sort were issued to the agent in [begin, end)."""
+
+    def replacing(self) -> list[tuple[str, str]]:
+        """(agent, serial) with which each machine began that came after another; lowest serial first."""
+
+    def next_enrolment(self, agent: str, serial: str) -> str | None:
+        """The lowest serial above this one with which a machine of the agent began."""
+
+    def prune(self, before: int, limit: int) -> int:
+        """Delete those that ended before a moment, the newest of each agent left out; gives how many."""
 
     def newest(self) -> dict[str, RegisteredCertificate]:
         """By agent."""
@@ -53,6 +69,18 @@ class RevocationRepository(Protocol):
 
     def all(self) -> list[Revocation]:
         """Oldest first."""
+
+
+class KeptMachineRepository(Protocol):
+    """Which of several machines with one identity a person keeps, until only that one can come."""
+
+    def put(self, kept: KeptMachine) -> None:
+        """In place of an earlier one of the agent."""
+
+    def all(self) -> list[KeptMachine]:
+        """By agent."""
+
+    def remove(self, agent: str) -> None: ...
 
 
 class AuditRepository(Protocol):

@@ -33,6 +33,7 @@ from collector.store.interfaces.people import (
     CodeRepository,
     ExclusionRepository,
     IncarnationRepository,
+    KeptMachineRepository,
     LifeRepository,
     RevocationRepository,
     SessionRepository,
@@ -62,6 +63,7 @@ class Transaction(Protocol):
     codes: CodeRepository
     certificates: CertificateRepository
     revocations: RevocationRepository
+    kept_machines: KeptMachineRepository
     audit: AuditRepository
     sessions: SessionRepository
     exclusions: ExclusionRepository

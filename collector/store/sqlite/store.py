@@ -16,7 +16,12 @@ from collector.store.sqlite.batches import SqliteBatches, SqliteCheckpoints
 from collector.store.sqlite.counters import SqliteCircuits, SqlitePower
 from collector.store.sqlite.database import Database
 from collector.store.sqlite.events import SqliteDeadLetters, SqliteEvents
-from collector.store.sqlite.identities import SqliteCertificates, SqliteCodes, SqliteRevocations
+from collector.store.sqlite.identities import (
+    SqliteCertificates,
+    SqliteCodes,
+    SqliteKeptMachines,
+    SqliteRevocations,
+)
 from collector.store.sqlite.life import SqliteExclusions, SqliteIncarnations, SqliteLife
 from collector.store.sqlite.plans import SqliteChecks, SqlitePlans
 from collector.store.sqlite.spans import SqliteSpans
@@ -48,6 +53,7 @@ class SqliteTransaction(Transaction):
         self.codes = SqliteCodes(db)
         self.certificates = SqliteCertificates(db)
         self.revocations = SqliteRevocations(db)
+        self.kept_machines = SqliteKeptMachines(db)
         self.audit = SqliteAudit(db)
         self.sessions = SqliteSessions(db)
         self.exclusions = SqliteExclusions(db)

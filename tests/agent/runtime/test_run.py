@@ -398,7 +398,7 @@ async def test_a_machine_that_is_not_enrolled_is_told_so(site: Site) -> None:
     for command in ("run", "doctor", "once", "renew"):
         code, said = await site.ask(command)
         assert code == 1
-        assert "haidang-agent enroll URL CODE" in said
+        assert "haidang-agent enroll URL" in said
         assert "Traceback" not in said
 
 

@@ -161,6 +161,7 @@ async def resets(request: web.BaseRequest) -> web.StreamResponse | None:
         (says(503, b'{"error":"busy"}', "application/json"), "cannot serve now: busy"),
         (says(401), "no certificate"),
         (says(403, b'{"error":"revoked"}', "application/json"), "refuses this agent: revoked"),
+        (says(403, b'{"error":"replaced"}', "application/json"), "another machine has taken its place"),
         (says(500, b"\xff\xfe{"), "HTTP 500"),
         (says(404, b"[1]", "application/json"), "HTTP 404"),
     ],

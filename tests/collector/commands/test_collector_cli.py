@@ -196,7 +196,7 @@ def test_a_code_lets_an_agent_in_and_a_revocation_throws_it_out_at_once(place, t
     place.start()
     assert place.run("code", "so-ttt") == 0
     printed = capsys.readouterr().out
-    assert f"haidang-agent enroll https://127.0.0.1:{place.agents} hd1-" in printed
+    assert f"haidang-agent enroll https://127.0.0.1:{place.agents}\n" in printed
     certificate = enrol(place, code_in(printed), tmp_path / "agent")
     hello = wire.encode_push(Push(version=1, sent=Reading(b"bootboot", 1000, now_ms())))
     assert ask(place, "POST", "/v1/push", hello, certificate)[0] == 200

@@ -25,12 +25,14 @@ from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import (
     AddedDeadLetter,
     AddedEvent,
+    AgentMachine,
     AuditFilter,
     AuditHead,
     DeferredBatch,
     EnrolmentCode,
     EvaluatorCursor,
     IssuedCertificate,
+    KeptMachine,
     PlacedBatch,
     PowerCounter,
     RegisteredCertificate,
@@ -128,6 +130,7 @@ def fill(tx: Transaction) -> None:
     tx.codes.add(EnrolmentCode(b"hash", "a", 1, 2))
     tx.certificates.add(IssuedCertificate("ff", "a", 1, 2, "enrolled"))
     tx.revocations.add(Revocation("a", "fe", 1, "an", "lost"))
+    tx.kept_machines.put(KeptMachine("a", "ff", AgentMachine("b", "s", "pc", "192.0.2.1", "ff", 1, 2), (), 3, "an"))
     tx.audit.add(1, "an", "code", {"agent": "a"})
     tx.sessions.add(StoredSession(b"session", "an", b"mark", 1, 2))
     tx.exclusions.add(Selector(checks=("u",)), 1, 2, "works", "an", 3)
@@ -157,6 +160,7 @@ def everything(tx: Transaction) -> dict[str, Any]:
         "revocations": tx.revocations.all(),
         "audit": (tx.audit.all(), tx.audit.head()),
         "sessions": tx.sessions.all(),
+        "kept_machines": tx.kept_machines.all(),
         "exclusions": tx.exclusions.in_force(),
         "life": tx.life.runs(*WHOLE),
         "incarnations": tx.incarnations.current(),
@@ -501,8 +505,10 @@ async def test_an_unused_code_ends_and_a_used_one_is_remembered(opened: OpenedSt
     await opened.do(lambda tx: tx.codes.use(b"u", 5, b"key"))
     await opened.do(lambda tx: tx.codes.end_unused("a"))
     assert await opened.see(lambda tx: [tx.codes.find(name) for name in (b"u", b"v", b"w")]) == [
-        msgspec.structs.replace(used, used_key=b"key"), None, other,
+        msgspec.structs.replace(used, used_key=b"key", used_at=5), None, other,
     ]  # fmt: skip
+    assert await opened.do(lambda tx: tx.codes.prune(9, 5)) == 0
+    assert [await opened.do(lambda tx: tx.codes.prune(10, 1)) for _ in range(3)] == [1, 1, 0]
 
 
 async def test_certificates_and_revocations_are_kept(opened: OpenedStore) -> None:
@@ -513,10 +519,47 @@ async def test_certificates_and_revocations_are_kept(opened: OpenedStore) -> Non
     assert await opened.see(lambda tx: tx.certificates.newest()) == newest
     assert await opened.see(lambda tx: [tx.certificates.highest_serial(agent) for agent in "abc"]) == ["0c", "01", None]
     assert await opened.see(lambda tx: [tx.certificates.first_issued(agent) for agent in "abc"]) == [2, 1, None]
-    revoked = [Revocation("b", "0f", 2, "an", "lost"), Revocation("a", "0e", 1, "an", "stolen")]
+    revoked = [Revocation("b", "0f", 2, "an", "lost"), Revocation("a", "0e", 1, "an", "new", "replaced")]
     for revocation in revoked:
         await opened.do(lambda tx, revocation=revocation: tx.revocations.add(revocation))
     assert await opened.see(lambda tx: tx.revocations.all()) == revoked
+
+
+async def test_certificates_tell_where_a_machine_began_and_old_ones_go(opened: OpenedStore) -> None:
+    for serial, agent, at, ends, how in (
+        ("0a", "a", 1, 5, "enrolled"), ("0b", "a", 2, 6, "renewed"), ("0d", "a", 3, 7, "enrolled"),
+        ("0e", "a", 4, 4, "renewed"), ("01", "b", 1, 2, "enrolled"), ("02", "b", 1, 2, "renewed"),
+        ("03", "c", 1, 2, "renewed"), ("04", "c", 1, 2, "kept"),
+    ):  # fmt: skip
+        issued = IssuedCertificate(serial, agent, at, ends, how)
+        await opened.do(lambda tx, issued=issued: tx.certificates.add(issued))
+    assert await opened.see(lambda tx: tx.certificates.replacing()) == [("c", "04"), ("a", "0d")]
+    after = [("a", "0a"), ("a", "0c"), ("a", "0d"), ("b", "01"), ("c", "03")]
+    assert await opened.see(lambda tx: [tx.certificates.next_enrolment(*of) for of in after]) == [
+        "0d", "0d", None, None, "04",
+    ]  # fmt: skip
+    assert await opened.see(lambda tx: [tx.certificates.issued("a", "renewed", *of) for of in ((2, 4), (2, 5))]) == [
+        1,
+        2,
+    ]
+    assert await opened.do(lambda tx: tx.certificates.prune(6, 2)) == 2
+    assert await opened.do(lambda tx: tx.certificates.prune(6, 9)) == 1
+    assert await opened.see(lambda tx: tx.certificates.newest()) == {
+        "a": RegisteredCertificate(14, 4), "b": RegisteredCertificate(2, 2), "c": RegisteredCertificate(4, 2),
+    }  # fmt: skip
+
+
+async def test_a_kept_machine_is_remembered_until_it_came(opened: OpenedStore) -> None:
+    mine, other = (AgentMachine("b" * 16, start, "pc", "192.0.2.1", "0a", 1, 2) for start in ("aa", "bb"))
+    first, second = (
+        KeptMachine("a", "0f", mine, (other,), 3, "an"),
+        KeptMachine("a", "0e", other, (mine, mine), 4, "an"),
+    )
+    for kept in (first, second, KeptMachine("b", "01", mine, (), 5, "an")):
+        await opened.do(lambda tx, kept=kept: tx.kept_machines.put(kept))
+    assert (await opened.see(lambda tx: tx.kept_machines.all()))[0] == second
+    await opened.do(lambda tx: tx.kept_machines.remove("a"))
+    assert [kept.agent for kept in await opened.see(lambda tx: tx.kept_machines.all())] == ["b"]
 
 
 async def test_the_audit_is_in_order(opened: OpenedStore) -> None:

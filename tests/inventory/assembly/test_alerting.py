@@ -200,7 +200,8 @@ def test_every_kind_of_finding_has_its_name() -> None:
     """The names that conditions may give are those that ingest's notes and the agents' records bear."""
     root = ROOT
     kinds: set[str] = set()
-    for file in (*(root / "collector" / "ingest").rglob("*.py"), *(root / "agent").rglob("*.py")):
+    registry = root / "collector" / "store" / "registry.py"
+    for file in (*(root / "collector" / "ingest").rglob("*.py"), *(root / "agent").rglob("*.py"), registry):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) >= 3:
                 if node.func.id == "NewEvent" and isinstance(node.args[2], ast.Constant):
