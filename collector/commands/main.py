@@ -2,7 +2,7 @@
 users, the audit.
 
 Root's commands go on as the owner of the state directory once the configuration is read, so what they leave there is
-the service's; ``backup`` and ``restore`` open the files that root names before.
+the service's; ``backup``, ``restore`` and ``user`` open the files that root names before.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from inventory.base.version import VERSION
 OK, FAILED = 0, 1
 ROLES = ("viewer", "operator", "admin")
 HOUR, LONGEST_CODE = 3_600_000, 7 * 86_400_000  # ms
-OPENS_FILES_FIRST = ("backup", "restore")
+OPENS_FILES_FIRST = ("backup", "restore", "user")
 # what comes in malformed is counted and answered with 400; a line for each would fill the disk
 QUIET = {"aiohttp.access": logging.WARNING, "aiohttp.server": logging.CRITICAL}
 
@@ -149,6 +149,8 @@ def _restore(config: CollectorConfig, arguments: argparse.Namespace) -> int:
 def _user_command(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import people
 
+    if config.state_dir in config.users_file.parents:
+        owner.go_on_as_owner(config.state_dir)
     name, who = getattr(arguments, "name", ""), getattr(arguments, "who", "")
     match arguments.what:
         case "add":

@@ -18,10 +18,12 @@ import msgspec
 from collector.commands.offline import existing_store
 from collector.config import USER_NAME, CollectorConfig, CommandFailed, Role
 from collector.store.audit_chain import GENESIS, chained
+from collector.store.errors import StoreError
 from collector.store.interfaces.store import Transaction
 from collector.store.records import AuditFilter, AuditHead, AuditRow
 from collector.web.access.passwords import hash_password, why_not_a_password
 from collector.web.access.users import KnownUser, read_users, write_users
+from inventory.base import owner
 from inventory.base.types import Secret
 
 T = TypeVar("T")
@@ -134,14 +136,21 @@ def verify_export(lines: Iterable[str]) -> AuditHead:
 
 
 def note(config: CollectorConfig, who: str, what: str, data: Mapping[str, Any]) -> None:
-    """A row of the audit, from the command line. Raises CommandFailed, StoreError."""
+    """A row of the audit, from the command line, written as the store's owner. Raises CommandFailed, StoreError."""
     now = time.time_ns() // 1_000_000
 
-    async def work() -> None:
+    async def add() -> None:
         async with existing_store(config) as store:
             await store.write(lambda tx: tx.audit.add(now, who, what, data))
 
-    asyncio.run(work())
+    def work() -> bool:
+        asyncio.run(add())
+        return True
+
+    try:
+        owner.work_as(owner.owner_of(config.state_dir), work, bool, (CommandFailed, StoreError))
+    except owner.AsOwnerFailed as error:
+        raise CommandFailed(str(error)) from None
 
 
 def _users(config: CollectorConfig) -> dict[str, KnownUser]:
