@@ -31,12 +31,19 @@ from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from collector.ingest.steps.examine import ExaminedBatch, examine
-from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, extent
+from collector.ingest.steps.place import (
+    REFUSED_PLACING,
+    decode_placement,
+    encode_placement,
+    extent,
+    is_placeable,
+)
 from collector.ingest.steps.sequence import Sequencer, Verdict
 from collector.ledger.placement import Placement
 from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch
 from inventory.base.clock import Clock
+from inventory.protocol.bounds import saturated
 from inventory.protocol.wire import Ack, Batch, Push, WireError, decode_push
 
 MAX_PLANS: Final = 16  # in one push
@@ -251,22 +258,24 @@ def place_and_apply(context: IngestContext, replayed: StoredBatch | None = None)
         if examined.unaccounted:
             data = {"frames": examined.unaccounted}
             effect.events.append(NewEvent(context.received, None, "frames unaccounted", data, True))
-        placement = _place(context.state, examined.batch, replayed)
+        placement = _place(context, examined.batch, replayed)
         add_sums = _apply(context, examined, placement)
         application = Application(None if placement is None else encode_placement(placement), add_sums)
-    context.state.dead += sum(letter.count for letter in effect.dead_letters)
+    context.state.dead = saturated(context.state.dead + sum(letter.count for letter in effect.dead_letters))
     return application
 
 
-def _place(state: AgentState, batch: Batch, replayed: StoredBatch | None) -> Placement | None:
+def _place(context: IngestContext, batch: Batch, replayed: StoredBatch | None) -> Placement | None:
     """Step 4. None: it cannot be placed."""
+    state = context.state
     for record in batch.records:
         state.timing = state.timing.with_record(batch.boot, record.kind, record.at, record.data)
     placement = (
         state.timing.place(batch.boot, *extent(batch)) if replayed is None else decode_placement(replayed.placing)
     )
-    if placement is not None:
-        state.timing = state.timing.with_placement(placement)
+    if placement is None or not is_placeable(placement, context.received):
+        return None
+    state.timing = state.timing.with_placement(placement)
     return placement
 
 
@@ -276,8 +285,8 @@ def _apply(context: IngestContext, examined: ExaminedBatch, placement: Placement
     if placement is not None:
         assert examined.plan is not None, "a batch of an unknown plan is refused"
         return apply_batch(PlacedPush(batch, examined.plan, placement, state, effect, context.count_from))
-    results = len(batch.states) + sum(run.count for run in batch.runs)
-    state.unplaceable += results
+    results = saturated(len(batch.states) + sum(run.count for run in batch.runs))
+    state.unplaceable = saturated(state.unplaceable + results)
     add_records(batch, context.received, effect)
     data = {"results": results, "boot": batch.boot.hex()}
     effect.events.append(NewEvent(context.received, None, "unplaceable", data, True))

@@ -20,6 +20,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from inventory.base.text import printable
+
 MAX_REASON: Final = 200  # characters of a reason that is plain text
 MAX_SENTENCE: Final = 800  # characters of a sentence with all that it says; a longer one is cut, and plain text then
 MAX_TEMPLATE: Final = 300
@@ -121,7 +123,7 @@ def _cleaned_value(value: str, depth: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _SPACE.sub(" ", text.encode("utf-8", "replace").decode())  # half a character cannot be stored
+    return printable(_SPACE.sub(" ", text.encode("utf-8", "replace").decode()))  # half a character cannot be stored
 
 
 def _cut(text: str) -> str:

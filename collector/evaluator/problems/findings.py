@@ -10,7 +10,9 @@ from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
 from inventory.model.alerting import HOUR
 from inventory.protocol.causes import AGENT
+from inventory.protocol.bounds import COUNT
 from inventory.protocol.reasons import bounded, pack, unpack
+from inventory.protocol.records import frames_in
 from inventory.protocol.refs import Ref
 
 FINDING_FOR: Final = HOUR  # how long a finding is a problem
@@ -18,9 +20,10 @@ FINDING_FOR: Final = HOUR  # how long a finding is a problem
 _Message = Callable[[str, Mapping[str, Any]], TranslatableMessage]
 
 
-def _frames(data: Mapping[str, Any]) -> int:
-    first, last = data.get("first"), data.get("last")
-    return last - first + 1 if isinstance(first, int) and isinstance(last, int) else 0
+def _count(data: Mapping[str, Any], name: str) -> int:
+    """Of an event of whatever age: what cannot be is no number."""
+    value = data.get(name)
+    return COUNT.clamped(value) if isinstance(value, int) else 0
 
 
 def _reason(data: Mapping[str, Any]) -> str:
@@ -29,7 +32,7 @@ def _reason(data: Mapping[str, Any]) -> str:
 
 def _step(data: Mapping[str, Any]) -> int:
     step = data.get("step_ms")
-    return abs(step) if isinstance(step, int) else 0
+    return COUNT.clamped(abs(step)) if isinstance(step, int) else 0
 
 
 MESSAGES: Final[Mapping[str, _Message]] = {
@@ -43,10 +46,10 @@ MESSAGES: Final[Mapping[str, _Message]] = {
         "{agent} refuses a check of its plan: {reason}", agent=agent, reason=_reason(data)
     ),
     "agent damaged": lambda agent, data: message(
-        "{count} results of {agent} did not survive on its disk", agent=agent, count=_frames(data)
+        "{count} results of {agent} did not survive on its disk", agent=agent, count=frames_in(data)
     ),
     "agent dropped": lambda agent, data: message(
-        "{count} results of {agent} were given up: its disk has no room", agent=agent, count=_frames(data)
+        "{count} results of {agent} were given up: its disk has no room", agent=agent, count=frames_in(data)
     ),
     "agent disk": lambda agent, data: message("the disk of {agent}: {reason}", agent=agent, reason=_reason(data)),
     "agent epoch": lambda agent, data: message(
@@ -61,16 +64,16 @@ MESSAGES: Final[Mapping[str, _Message]] = {
     "dead letters": lambda agent, data: message(
         "{count} records of {agent} could not be taken: {reason}",
         agent=agent,
-        count=int(data.get("count") or 0),
+        count=_count(data, "count"),
         reason=_reason(data),
     ),
     "unplaceable": lambda agent, data: message(
         "{count} results of {agent} cannot be placed in time: its clock was never right",
         agent=agent,
-        count=int(data.get("results") or 0),
+        count=_count(data, "results"),
     ),
     "frames unaccounted": lambda agent, data: message(
-        "{count} results of {agent} are missing and nothing says why", agent=agent, count=int(data.get("frames") or 0)
+        "{count} results of {agent} are missing and nothing says why", agent=agent, count=_count(data, "frames")
     ),
     "collector clock": lambda agent, data: (
         message("the collector believes its clock again")
