@@ -1,4 +1,4 @@
-"""``haidang-collector``: run, enrolment codes, revocations, goals, reports, exclusions, backups."""
+"""``haidang-collector``: run, enrolment codes, revocations, quarantine, goals, reports, exclusions, backups."""
 
 import argparse
 import asyncio
@@ -69,6 +69,15 @@ def _revoke(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     if not marked:
         print("To shut the agent out for good, write revoked: true in its inventory entry as well.")
     return OK
+
+
+def _release(config: CollectorConfig, arguments: argparse.Namespace) -> int:
+    from collector.commands import release
+
+    if not arguments.agent:
+        return _print(asyncio.run(release.quarantined(config)))
+    released = release.release(config, arguments.agent, arguments.who, set_aside=arguments.set_aside)
+    return _print(asyncio.run(released))
 
 
 def _goals(config: CollectorConfig, arguments: argparse.Namespace) -> int:
@@ -154,6 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     revoke = command("revoke", _revoke, "void every certificate of an agent, at once", person)
     revoke.add_argument("agent", metavar="AGENT")
     revoke.add_argument("--reason", default="", help="why, for the audit")
+    release = command("release", _release, "take an agent in quarantine again, or list those that are", person)
+    release.add_argument("agent", nargs="?", default="", metavar="AGENT")
+    release.add_argument("--set-aside", action="store_true", help="what the collector failed at becomes a dead letter")
     goals = command("goals", _goals, "how the goals stand")
     goals.add_argument(
         "--at", default="", metavar="DAY", help="over the windows that hold the end of this day, 2026-10-31"

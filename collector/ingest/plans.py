@@ -4,6 +4,7 @@ A check gets its row on the first plan that names it and keeps it for life; a pl
 that ingest works with.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -13,6 +14,8 @@ from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import Lifespan, RegisteredCheck
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
+
+log = logging.getLogger("collector.ingest")
 
 MAX_CHECKS: Final = 20_000  # of one plan
 MAX_HOLD: Final = 31 * 86_400_000  # ms: a monthly check's
@@ -51,7 +54,10 @@ class Plans:
         checks, stored = self._store.read_now(lambda tx: (tx.checks.all(), tx.plans.all()))
         self._register(checks)
         for digest, body in stored:
-            self._compile(plans.decode(body), digest)
+            try:
+                self._compile(plans.decode(body), digest)
+            except (msgspec.MsgspecError, KeyError, RecursionError) as error:  # one agent's, and the others' are read
+                log.warning("a stored plan (%s) cannot be read, and counts as not known: %s", digest.hex(), error)
 
     def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The plan of this digest, if it is known and this agent's."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from collector.ingest.fleet import Fleet
+from collector.ingest.quarantine import EVALUATION
 from collector.ledger.figures import history
 from collector.ledger.state_step import LedgerTail, Span
 from collector.store.interfaces.store import Store, Transaction
@@ -129,7 +130,11 @@ class LedgerReader:
             closed = [span for span in closed if span.sure_from < tail.sure_from]
         elif closed and closed[-1].sure_from >= tail.sure_from:
             return closed
-        return history(closed, tail, now)
+        try:
+            return history(closed, tail, now)
+        except Exception as error:
+            self.fleet.quarantine.row_failed(EVALUATION, entry.agent, error)
+            return closed
 
     def _register(self) -> tuple[Any, list[CheckEntry], dict[str, CheckEntry]]:
         """Made anew when the inventory or the register of checks has changed."""

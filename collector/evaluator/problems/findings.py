@@ -8,9 +8,10 @@ from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
+from collector.ingest.quarantine import EVALUATION
 from inventory.model.alerting import HOUR
-from inventory.protocol.causes import AGENT
 from inventory.protocol.bounds import COUNT
+from inventory.protocol.causes import AGENT
 from inventory.protocol.reasons import bounded, pack, unpack
 from inventory.protocol.records import frames_in
 from inventory.protocol.refs import Ref
@@ -105,25 +106,36 @@ class FindingProblems:
 
     def current(self, context: EvaluationContext) -> Iterator[ActiveProblem]:
         self._findings = {key: one for key, one in self._findings.items() if context.now - one[0].at < FINDING_FOR}
-        for key, (finding, first) in self._findings.items():
-            agent = context.inventory.agents.get(finding.agent)
-            subject = Subject(
-                agency=agent.agency if agent is not None else "",
-                site=agent.site if agent is not None else "",
-                agent=finding.agent,
-            )
-            condition = condition_for(context.inventory, "finding", subject, finding.kind)
-            if condition is None:
-                continue
-            yield ActiveProblem(
-                key=key,
-                condition=condition.id,
-                subject=subject,
-                severity=condition.severity,
-                since=first,
-                evidence=finding.at,
-                cause=Cause(root=key, cause=AGENT),
-                message=finding_message(finding),
-                recover_ms=condition.quiet_ms,
-                once=True,
-            )
+        quarantine = context.reader.fleet.quarantine
+        for made in quarantine.rows(
+            EVALUATION,
+            self._findings.items(),
+            lambda one: one[1][0].agent,
+            lambda one: list(_problems(one[0], *one[1], context)),
+        ):
+            yield from made
+
+
+def _problems(key: str, finding: IngestFinding, first: int, context: EvaluationContext) -> Iterator[ActiveProblem]:
+    """One, or none where its condition is switched off."""
+    agent = context.inventory.agents.get(finding.agent)
+    subject = Subject(
+        agency=agent.agency if agent is not None else "",
+        site=agent.site if agent is not None else "",
+        agent=finding.agent,
+    )
+    condition = condition_for(context.inventory, "finding", subject, finding.kind)
+    if condition is None:
+        return
+    yield ActiveProblem(
+        key=key,
+        condition=condition.id,
+        subject=subject,
+        severity=condition.severity,
+        since=first,
+        evidence=finding.at,
+        cause=Cause(root=key, cause=AGENT),
+        message=finding_message(finding),
+        recover_ms=condition.quiet_ms,
+        once=True,
+    )

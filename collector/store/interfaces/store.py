@@ -24,6 +24,7 @@ from collector.store.interfaces.evidence import (
     DeadLetterRepository,
     EventRepository,
     PlanRepository,
+    QuarantineRepository,
     SpanRepository,
     SumRepository,
 )
@@ -50,6 +51,7 @@ class Transaction(Protocol):
     sums: SumRepository
     events: EventRepository
     dead_letters: DeadLetterRepository
+    quarantine: QuarantineRepository
     plans: PlanRepository
     checks: CheckRepository
     incidents: IncidentRepository

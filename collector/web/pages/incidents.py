@@ -11,7 +11,7 @@ from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
 from collector.web.api.routes import WHO
 from collector.web.incident_actions import IncidentActionBody, IncidentActions
-from collector.web.incident_lines import incident_line
+from collector.web.incident_lines import incident_lines
 from collector.web.pages import PageContext, PageHandler
 from collector.web.query_params import BadRequest, check_parameters
 
@@ -54,8 +54,8 @@ class IncidentPages:
         return self._draw(
             request,
             "incidents.html",
-            open=[incident_line(one, formatter) for one in self._alerting.incidents.open()],
-            past=[incident_line(one, formatter) for one in past if one.resolution != "merged"],
+            open=incident_lines(self._reader, self._alerting.incidents.open(), formatter),
+            past=incident_lines(self._reader, [one for one in past if one.resolution != "merged"], formatter),
         )
 
     async def incident_page(self, request: web.Request) -> web.Response:

@@ -59,9 +59,7 @@ BATCH = st.builds(
     breach=st.text(**MANY),
     first=SEQ,
 )
-PRESENT = st.builds(
-    Present, BOOT, BOOT, BOOT_MS, st.binary(**MANY), st.lists(NUMBER), st.lists(NUMBER)
-)
+PRESENT = st.builds(Present, BOOT, BOOT, BOOT_MS, st.binary(**MANY), st.lists(NUMBER), st.lists(NUMBER))
 PUSH = st.builds(
     Push,
     version=st.just(VERSION),
