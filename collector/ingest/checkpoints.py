@@ -12,7 +12,7 @@ from collector.ingest.sums import WIDTH, Bucket
 from collector.store import cells
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
-from collector.store.records import SavedCheckpoint, StoredSums
+from collector.store.records import QuarantinedAgent, SavedCheckpoint, StoredSums
 
 log = logging.getLogger("collector.ingest")
 
@@ -80,13 +80,19 @@ class Checkpoints:
 
     async def _save(self, made: Sequence["MadeCheckpoint"], last_batch: int) -> None:
         saved = {**self._saved, **{one.state.agent: one.state.batch for one in made}}
+        quarantine = self._fleet.quarantine
+        new: list[QuarantinedAgent] = []
 
         def work(tx: Transaction) -> None:
+            covered = self._covered(saved, last_batch)
+            new[:] = quarantine.new()  # a restart reads their batches apart, so it has to know of them
+            tx.quarantine.put(new)
             tx.checkpoints.save([one.row for one in made])
             tx.sums.add([row for one in made for row in one.sums])
-            tx.checkpoints.set_replay_after(self._covered(saved, last_batch))
+            tx.checkpoints.set_replay_after(covered)
 
         await self._store.commit(work)
+        quarantine.kept(new)
         self._saved = saved
         for one in made:
             state = one.state

@@ -247,7 +247,7 @@ def replay(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -
     state.batch, state.contact = row.id, max(state.contact, row.received)
     try:
         context = stored_context(row, state, plans, count_from)  # 1, 2
-    except WireError:
+    except Exception:
         if row.placing != REFUSED_PLACING:
             raise
         state.dead = saturated(state.dead + 1)  # set aside by a person, and it need not be readable

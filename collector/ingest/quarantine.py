@@ -74,8 +74,8 @@ class AgentQuarantine:
             return False
         raised = clean_text(f"{type(error).__name__}: {error}", MAX_ERROR)
         one = QuarantinedAgent(agent, self._wall(), place, pack(Reason(REASONS[place], (raised,))), batch)
+        self._unsaved.append(one)  # first: who is read apart after a restart has to be in the store by then
         self.agents[agent] = one
-        self._unsaved.append(one)
         log.error("agent %s is in quarantine: %s", agent, Reason(REASONS[place], (raised,)), exc_info=error)
         return True
 
@@ -97,12 +97,18 @@ class AgentQuarantine:
                 self.row_failed(place, agent(item), error)
         return made
 
+    def new(self) -> list[QuarantinedAgent]:
+        """Those that are not in the store yet; :meth:`kept` once they are."""
+        return list(self._unsaved)
+
+    def kept(self, new: Sequence[QuarantinedAgent]) -> None:
+        self._unsaved = [one for one in self._unsaved if one not in new]
+
     async def save(self, store: Store) -> None:
         """Keep what is new. Raises StoreError; then it is tried again."""
-        new = list(self._unsaved)
-        if new:
+        if new := self.new():
             await store.write(lambda tx: tx.quarantine.put(new))
-            del self._unsaved[: len(new)]
+            self.kept(new)
 
     async def released(self, store: Store) -> Sequence[str]:
         """Agents that a person has released since, in the store."""
