@@ -1,7 +1,7 @@
 """Rows of pages and answers: each is made by itself, and one that cannot be made breaks nothing else.
 
-In templates ``{% call row(AGENT, KIND) %} ... {% endcall %}`` draws one row (KIND: ``tr`` or ``li``) about an agent ("":
-about none). In answers :func:`encoded_rows` encodes a list one by one.
+In templates ``{% call alone(AGENT, KIND) %} ... {% endcall %}`` draws one row (KIND: ``tr`` or ``li``) about an agent
+("": about none). In answers :func:`encoded_rows` encodes a list one by one.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ def install(environment: Environment, quarantine: AgentQuarantine) -> None:
     """The function that templates call; what fails is told to the quarantine."""
 
     @pass_context
-    def row(context: Context, agent: object, kind: str, caller: Callable[[], str]) -> str:
+    def alone(context: Context, agent: object, kind: str, caller: Callable[[], str]) -> str:
         try:
             return caller()
         except Exception as error:
@@ -32,7 +32,7 @@ def install(environment: Environment, quarantine: AgentQuarantine) -> None:
             inner = Markup('<td colspan="99">{}</td>') if kind == "tr" else Markup("{}")
             return Markup('<{0} class="broken">{1}</{0}>').format(kind, inner.format(words))
 
-    environment.globals["row"] = row
+    environment.globals["alone"] = alone
 
 
 def encoded_rows(

@@ -90,7 +90,9 @@ async def test_what_one_agent_breaks_keeps_no_incident_from_anybody(
     event = AddedEvent(world.now, BAD, None, "agent dropped", {"epoch": 1, "first": 1, "last": 2}, True)
     await world.store.write(lambda tx: tx.events.add([event]))
     world.states["b/gateway"] = DOWN
-    await world.step(3 * MINUTE, printer=DOWN)
+    await world.step(5 * SECOND, printer=DOWN)
+    world.disconnected.add(BAD)  # its pushes are refused
+    await world.step(3 * MINUTE)
     keys = {key for incident in world.open for key in incident.members}
     printer = next(check.uid for check in world.inventory.checks.values() if check.key == "printer")
     assert {f"down:{printer}", f"quarantine:{BAD}"} <= keys
