@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from collector.ingest.fast_path import LatestResult
 from collector.ingest.plans import Plans
 from collector.ingest.quarantine import EVALUATION, AgentQuarantine
-from collector.ingest.state import AgentState
+from collector.ingest.state import AgentState, check_latest, check_sound, check_tail
 from collector.ledger.state_step import LedgerTail
 from collector.store.records import RegisteredCheck
 from inventory.protocol.bounds import MOMENT_MS
@@ -36,18 +36,28 @@ class Fleet:
         return self._plans.checks
 
     def publish(self, state: AgentState) -> None:
+        """Raises ValueError or TypeError for a state that cannot be, and publishes nothing."""
+        check_sound(state)
         self.agents[state.agent] = state
 
     def tail(self, check: RegisteredCheck) -> LedgerTail | None:
         """The open end of a check's ledger; read, never change."""
-        return self._read(check, lambda state: state.tails.get(check.id))
+        return self._read(check, lambda state: _tail(state, check.id))
+
+    def reached(self, agent: str) -> int:
+        """The newest look of an agent's checks (ms), 0 while there is none."""
+        return max((tail.last for check in self._checks_of(agent) if (tail := self.tail(check)) is not None), default=0)
+
+    def _checks_of(self, agent: str) -> list[RegisteredCheck]:
+        state = self.agents.get(agent)
+        return [] if state is None else [self.checks[row] for row in state.ledger.tails if row in self.checks]
 
     def latest(self, check: RegisteredCheck) -> LatestResult | None:
-        return self._read(check, lambda state: state.latest.get(check.id))
+        return self._read(check, lambda state: _latest(state, check.id))
 
     def measures(self, check: RegisteredCheck) -> dict[str, float]:
         """The newest values by name, in their units; latency in seconds as ``latency``."""
-        return self._read(check, lambda state: self._measures(state.latest.get(check.id), check.kind)) or {}
+        return self._read(check, lambda state: self._measures(_latest(state, check.id), check.kind)) or {}
 
     def _measures(self, newest: LatestResult | None, kind: str) -> dict[str, float]:
         if newest is None:
@@ -82,8 +92,18 @@ class Fleet:
             return None
 
 
+def _tail(state: AgentState, row: int) -> LedgerTail | None:
+    tail = state.tails.get(row)
+    return None if tail is None else check_tail(tail)
+
+
+def _latest(state: AgentState, row: int) -> LatestResult | None:
+    newest = state.latest.get(row)
+    return None if newest is None else check_latest(newest)
+
+
 def _status(state: AgentState, check: RegisteredCheck, now: int) -> CheckStatus | None:
-    tail = state.tails.get(check.id)
+    tail = _tail(state, check.id)
     overlay = state.overlay
     if overlay is not None and check.id in overlay.checks and (tail is None or tail.last < overlay.at):
         code, since, looks = overlay.checks[check.id]
@@ -101,7 +121,7 @@ def _status(state: AgentState, check: RegisteredCheck, now: int) -> CheckStatus 
             )
     if tail is None:
         return None
-    newest = state.latest.get(check.id)
+    newest = _latest(state, check.id)
     reason = newest.reason if newest is not None and newest.at == tail.last else ""
     expired = tail.state != UNKNOWN and now > tail.last + tail.hold
     return CheckStatus(

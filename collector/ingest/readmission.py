@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 from collector.ingest.pipeline import Pipeline
+from collector.ingest.quarantine import RECOVERY
 from collector.ingest.recovery import recover_agent
 from collector.store.errors import StoreError
 
@@ -47,6 +48,11 @@ class Readmission:
         quarantine = pipeline.fleet.quarantine
         quarantine.lift(agent)
         state = recover_agent(pipeline.store, pipeline.plans, quarantine, agent)
-        if state is not None and agent not in quarantine.agents:
+        if state is None or agent in quarantine.agents:
+            return
+        try:
             pipeline.committer.publish(state)
+        except (ValueError, TypeError) as error:
+            quarantine.put(agent, RECOVERY, error)
+        else:
             log.info("agent %s is out of quarantine", agent)

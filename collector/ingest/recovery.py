@@ -38,7 +38,11 @@ def load(store: Store, plans: Plans, fleet: Fleet, committer: Committer) -> int:
         states[stream] = replaying.replay_own(states[stream])
     replaying.replay_newer(states, held)
     for state in states.values():
-        fleet.publish(state)
+        try:
+            fleet.publish(state)
+        except (ValueError, TypeError) as error:
+            fleet.quarantine.put(state.agent, RECOVERY, error)
+            fleet.publish(replaying.begun_anew(AgentState(agent=state.agent, stream=state.stream), state.batch))
     last_batch = store.read_now(lambda tx: max(tx.batches.last(), tx.checkpoints.replay_after()))
     saved = {checkpoint.agent: checkpoint.batch for checkpoint in checkpoints}
     changed = [state.agent for state in states.values() if state.batch != saved[state.agent]]
@@ -64,14 +68,14 @@ class Replaying:
             if body is not None:
                 state = decode_state(agent, stream, checkpoint.batch, body)
             elif checkpoint.batch:
-                state = self._begun_anew(state, checkpoint.batch)
+                state = self.begun_anew(state, checkpoint.batch)
         except Exception as error:
             self._quarantine.put(agent, RECOVERY, error)
-            state = self._begun_anew(state, checkpoint.batch)
+            state = self.begun_anew(state, checkpoint.batch)
         state.deferred = tuple(batch for batch, waiting in self._deferred.items() if waiting == stream)
         return state
 
-    def _begun_anew(self, state: AgentState, batch: int) -> AgentState:
+    def begun_anew(self, state: AgentState, batch: int) -> AgentState:
         """Without a checkpoint: the chain goes on where it ended, what was open then is unknown."""
         state.batch = batch
         newest = self._store.read_now(lambda tx: tx.batches.newest_of(state.stream))

@@ -13,7 +13,7 @@ import msgspec
 
 from collector.ingest.fleet import Fleet
 from collector.ingest.quarantine import SCRAPE
-from collector.ingest.state import AgentState
+from collector.ingest.state import AgentState, check_tail
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family
@@ -69,6 +69,8 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         """What a check is; None while it is not known."""
         if self.state.overlay is None:  # nearly all: what the ledger says
             tail = self.state.tails.get(row)
+            if tail is not None:
+                check_tail(tail)
             return tail.state if tail is not None and tail.speaks(now) else None
         status = self.fleet.status(self.fleet.checks[row], now)
         return status.state if status is not None and status.state != UNKNOWN else None

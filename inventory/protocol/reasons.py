@@ -123,7 +123,8 @@ def _cleaned_value(value: str, depth: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return printable(_SPACE.sub(" ", text.encode("utf-8", "replace").decode()))  # half a character cannot be stored
+    line = _SPACE.sub(" ", text.encode("utf-8", "replace").decode())  # half a character cannot be stored
+    return printable(line) or (ELLIPSIS if line else "")
 
 
 def _cut(text: str) -> str:

@@ -151,8 +151,7 @@ async def test_a_state_that_cannot_be_saved_holds_up_nobodys_checkpoint(
 async def test_a_row_that_the_store_does_not_take_holds_up_nobodys_checkpoint(
     world: IngestWorld, agents: tuple[ChainAgent, ChainAgent]
 ) -> None:
-    state = world.state(BAD)
-    world.ingest.committer.publish(msgspec.structs.replace(state, contact=2**70))
+    world.ingest.fleet.agents[BAD] = msgspec.structs.replace(world.state(BAD), contact=2**63)
     await world.ingest.committer.save_all()
     assert set(world.ingest.fleet.quarantine.agents) == {BAD}
     saved = {one.agent: one.body is not None for one in await world.ingest.store.read(lambda tx: tx.checkpoints.all())}
