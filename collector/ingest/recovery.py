@@ -93,7 +93,7 @@ class Replaying:
                 after = row.id
                 if row.stream in left:
                     continue
-                state = self._taken(row, states[row.stream])
+                state = self._after(row, states[row.stream])
                 if state is None:
                     left.add(row.stream)
                 else:
@@ -104,13 +104,13 @@ class Replaying:
         after = state.batch
         while rows := self._store.read_now(partial(_own_chunk, stream=state.stream, after=after)):
             for row in rows:
-                after, taken = row.id, self._taken(row, state)
-                if taken is None:
+                after, successor = row.id, self._after(row, state)
+                if successor is None:
                     return state
-                state = taken
+                state = successor
         return state
 
-    def _taken(self, row: StoredBatch, state: AgentState) -> AgentState | None:
+    def _after(self, row: StoredBatch, state: AgentState) -> AgentState | None:
         """The state after a batch; None: it fails, and its agent is in quarantine."""
         state = state.successor()
         try:

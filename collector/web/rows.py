@@ -4,13 +4,13 @@ In templates ``{% call alone(AGENT, KIND) %} ... {% endcall %}`` draws one row (
 ("": about none). In answers :func:`encoded_rows` encodes a list one by one.
 """
 
+import html
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
 
 from collector.ingest.quarantine import API, PAGE, AgentQuarantine
 
@@ -29,8 +29,9 @@ def install(environment: Environment, quarantine: AgentQuarantine) -> None:
         except Exception as error:
             quarantine.row_failed(PAGE, agent if isinstance(agent, str) else "", error)
             words = context["locale"].gettext("This row cannot be shown; the collector's log says more.")
-            inner = Markup('<td colspan="99">{}</td>') if kind == "tr" else Markup("{}")
-            return Markup('<{0} class="broken">{1}</{0}>').format(kind, inner.format(words))
+            text = html.escape(words)
+            inner = f'<td colspan="99">{text}</td>' if kind == "tr" else text
+            return f'<{kind} class="broken">{inner}</{kind}>'
 
     environment.globals["alone"] = alone
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final, NamedTuple
 from msgspec import Meta
 
 
-class Limits(NamedTuple):
+class NumberLimits(NamedTuple):
     """The least and the most that a number of one meaning may be."""
 
     least: int
@@ -26,19 +26,22 @@ class Limits(NamedTuple):
 
 MOST: Final = 2**53  # integers up to here are the same in JSON, in floats and in every language
 BOOT_BYTES: Final = 8  # that name a boot
-BOOT_MS: Final = Limits(0, 2**41)  # ms since a machine's start: no machine has run for 70 years
-WALL_MS: Final = Limits(-9_223_372_036_854, 9_223_372_036_854)  # ms: what 64 bits of ns can say, 1677 to 2262
-MOMENT_MS: Final = Limits(946_684_800_000, WALL_MS.most)  # ms of the collector's time: none of it lies before 2000
-SEQ: Final = Limits(0, MOST)  # of frames within an epoch; 0: before the first
-EPOCH: Final = Limits(0, 2**63 - 1)  # random
-COUNT: Final = Limits(0, MOST)
-LATENCY_US: Final = Limits(0, 2**42)  # µs: 50 days
-VALUE: Final = Limits(-MOST, MOST)  # a measure in the scale of its plan's column
-SCALE: Final = Limits(1, 10**12)  # of a column: what a measure is multiplied by
-DURATION_MS: Final = Limits(1, 366 * 86_400_000)  # of a plan: interval, timeout, hold
-STEP_MS: Final = Limits(WALL_MS.least - WALL_MS.most, WALL_MS.most - WALL_MS.least)  # by which a wall clock was set
-PAUSE_MS: Final = Limits(0, 3_600_000)  # for which an agent is told to wait
-LOOKS: Final = Limits(0, 2**31)  # consecutive ones in a state
+BOOT_MS: Final = NumberLimits(0, 2**41)  # ms since a machine's start: no machine has run for 70 years
+WALL_MS: Final = NumberLimits(-9_223_372_036_854, 9_223_372_036_854)  # ms: what 64 bits of ns can say, 1677 to 2262
+MOMENT_MS: Final = NumberLimits(
+    946_684_800_000, WALL_MS.most
+)  # ms of the collector's time: none of it lies before 2000
+SEQ: Final = NumberLimits(0, MOST)  # of frames within an epoch; 0: before the first
+EPOCH: Final = NumberLimits(0, 2**63 - 1)  # random
+COUNT: Final = NumberLimits(0, MOST)
+LATENCY_US: Final = NumberLimits(0, 2**42)  # µs: 50 days
+VALUE: Final = NumberLimits(-MOST, MOST)  # a measure in the scale of its plan's column
+SCALE: Final = NumberLimits(1, 10**12)  # of a column: what a measure is multiplied by
+STEP_MS: Final = NumberLimits(
+    WALL_MS.least - WALL_MS.most, WALL_MS.most - WALL_MS.least
+)  # by which a wall clock was set
+PAUSE_MS: Final = NumberLimits(0, 3_600_000)  # for which an agent is told to wait
+LOOKS: Final = NumberLimits(0, 2**31)  # consecutive ones in a state
 
 BootMs = Annotated[int, Meta(ge=BOOT_MS.least, le=BOOT_MS.most)]
 WallMs = Annotated[int, Meta(ge=WALL_MS.least, le=WALL_MS.most)]

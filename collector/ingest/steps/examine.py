@@ -12,7 +12,7 @@ import msgspec
 from collector.ingest.plans import CompiledPlan
 from collector.ingest.steps.dead_letters import bounded_letters, dead_letter
 from collector.ingest.steps.effect import NewDeadLetter
-from inventory.protocol.bounds import BOOT_BYTES, BOOT_MS, LATENCY_US, VALUE, Limits
+from inventory.protocol.bounds import BOOT_BYTES, BOOT_MS, LATENCY_US, VALUE, NumberLimits
 from inventory.protocol.records import BadRecord, checked_record
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Batch, Reading, Record, Run
@@ -110,7 +110,7 @@ def _is_clean(batch: Batch, plan: CompiledPlan, latest: int) -> bool:
     return True
 
 
-def _within(column: Sequence[int | None], limits: Limits) -> bool:
+def _within(column: Sequence[int | None], limits: NumberLimits) -> bool:
     least, most = limits
     try:
         return least <= min(column, default=least) and max(column, default=most) <= most  # type: ignore[type-var, operator]

@@ -108,3 +108,15 @@ async def test_a_row_that_breaks_says_so_and_its_agent_is_in_quarantine(house: C
     held = {one["agent"]: one["quarantine"] for one in msgspec.json.decode(agents)}
     assert held["so-tc"] is None and "could not be" in held["so-ttt"]["reason"]
     assert await house.metric("haidang_collector_agents_quarantined") == 1
+
+
+async def test_a_row_that_cannot_be_drawn_is_a_line_that_says_so(
+    house: CollectorHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails in the template itself, not in what it is given."""
+    from alerts.language.locale import Locale
+
+    monkeypatch.setattr(Locale, "reason", lambda self, text: 1 / 0)
+    status, page = await house.get("/agencies/so-ttt?lang=en")
+    assert status == 200 and page.rstrip().endswith("</html>")
+    assert page.count('<tr class="broken"><td colspan="99">This row cannot be shown') == 3
