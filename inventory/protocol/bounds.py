@@ -30,7 +30,7 @@ BOOT_MS: Final = NumberLimits(0, 2**41)  # ms since a machine's start: no machin
 WALL_MS: Final = NumberLimits(-9_223_372_036_854, 9_223_372_036_854)  # ms: what 64 bits of ns can say, 1677 to 2262
 MOMENT_MS: Final = NumberLimits(
     946_684_800_000, WALL_MS.most
-)  # ms of the collector's time: none of it lies before 2000
+)  # ms of the collector: none lies before 2000
 SEQ: Final = NumberLimits(0, MOST)  # of frames within an epoch; 0: before the first
 EPOCH: Final = NumberLimits(0, 2**63 - 1)  # random
 COUNT: Final = NumberLimits(0, MOST)
@@ -39,7 +39,7 @@ VALUE: Final = NumberLimits(-MOST, MOST)  # a measure in the scale of its plan's
 SCALE: Final = NumberLimits(1, 10**12)  # of a column: what a measure is multiplied by
 STEP_MS: Final = NumberLimits(
     WALL_MS.least - WALL_MS.most, WALL_MS.most - WALL_MS.least
-)  # by which a wall clock was set
+)  # of a wall clock that was set
 PAUSE_MS: Final = NumberLimits(0, 3_600_000)  # for which an agent is told to wait
 LOOKS: Final = NumberLimits(0, 2**31)  # consecutive ones in a state
 
