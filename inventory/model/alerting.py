@@ -141,24 +141,6 @@ CONDITION_TYPES: Final[dict[str, ConditionType]] = {
             title=message("Agent in quarantine"),
             defaults=(Condition(id="quarantine", on="quarantine"),),
             titled=True,
-            advice=(
-                message(
-                    "Nothing has to be done at the agent's place: it goes on measuring, and keeps what it measures."
-                ),
-                message(
-                    "Data centre: read in the collector's log what it failed at: journalctl -u haidang-collector"
-                    " | grep quarantine"
-                ),
-                message(
-                    "Data centre: was this agent's machine stolen, or somebody at it who should not be? Then shut it"
-                    " out: haidang-collector revoke AGENT"
-                ),
-                message(
-                    "Data centre: else let it in again: haidang-collector release AGENT. If it is back in quarantine at"
-                    " once: haidang-collector release --set-aside AGENT"
-                ),
-                message("Report the lines of the log to those who maintain Hải Đăng: the fault is the collector's."),
-            ),
             detector="collector.evaluator.problems.quarantined:quarantined_agents",
         ),
         ConditionType(

@@ -28,9 +28,7 @@ MOST: Final = 2**53  # integers up to here are the same in JSON, in floats and i
 BOOT_BYTES: Final = 8  # that name a boot
 BOOT_MS: Final = NumberLimits(0, 2**41)  # ms since a machine's start: no machine has run for 70 years
 WALL_MS: Final = NumberLimits(-9_223_372_036_854, 9_223_372_036_854)  # ms: what 64 bits of ns can say, 1677 to 2262
-MOMENT_MS: Final = NumberLimits(
-    946_684_800_000, WALL_MS.most
-)  # ms of the collector: none lies before 2000
+MOMENT_MS: Final = NumberLimits(946_684_800_000, WALL_MS.most)  # ms of the collector: none lies before 2000
 SEQ: Final = NumberLimits(0, MOST)  # of frames within an epoch; 0: before the first
 EPOCH: Final = NumberLimits(0, 2**63 - 1)  # random
 COUNT: Final = NumberLimits(0, MOST)
