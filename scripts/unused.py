@@ -32,12 +32,14 @@ ALLOWED: Final = (
     Allowed("agent/clients/tls/ocsp.py", "Certificate OCSP*", "types, in quotes: the library is loaded when needed"),
     Allowed("agent/jobs/listener.py", "handle_error", "aiohttp calls it"),
     Allowed("agent/uplink/push.py", "ahead_ms acks results_sent", "in the status file"),
+    Allowed("collector/evaluator/problems/quarantined.py", "quarantined_agents", "its condition names it"),
     Allowed("collector/web/api/backups.py", "reason_vi last_*", "fields of the API's answers"),
     Allowed("collector/web/api/*schemas.py", "reason_vi last_* told", "fields of the API's answers"),
     Allowed("collector/web/throughput.py", "output_size", "aiohttp reads it"),
     Allowed("collector/web/client_certificates.py", "num_tickets", "OpenSSL reads it"),
     Allowed("deploy/demo/mailbox.py", "handle_DATA", "aiosmtpd calls it"),
     Allowed("deploy/words/catalogue.py", "header_comment", "babel writes it"),
+    Allowed("inventory/protocol/records.py", "step_ms", "fields of an agent's records"),
 )
 
 

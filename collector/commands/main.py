@@ -1,5 +1,5 @@
-"""``haidang-collector``: run, enrolment codes, revocations, goals, reports, exclusions, backups,
-users, the audit.
+"""``haidang-collector``: run, enrolment codes, revocations, quarantine, goals, reports, exclusions,
+backups, users, the audit.
 
 Root's commands go on as the owner of the state directory once the configuration is read, so what they leave there is
 the service's; ``backup``, ``restore`` and ``user`` open the files that root names before.
@@ -97,6 +97,15 @@ def _keep(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     return _print(asyncio.run(offline.keep(config, arguments.agent, arguments.machine, arguments.who)))
+
+
+def _release(config: CollectorConfig, arguments: argparse.Namespace) -> int:
+    from collector.commands import release
+
+    if not arguments.agent:
+        return _print(asyncio.run(release.quarantined(config)))
+    released = release.release(config, arguments.agent, arguments.who, set_aside=arguments.set_aside)
+    return _print(asyncio.run(released))
 
 
 def _goals(config: CollectorConfig, arguments: argparse.Namespace) -> int:
@@ -222,6 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     keep = command("keep", _keep, "of machines that run as one agent, keep one; without MACHINE list them", person)
     keep.add_argument("agent", metavar="AGENT")
     keep.add_argument("machine", nargs="?", default="", metavar="MACHINE", help="as the list names it")
+    release = command("release", _release, "take an agent in quarantine again, or list those that are", person)
+    release.add_argument("agent", nargs="?", default="", metavar="AGENT")
+    release.add_argument("--set-aside", action="store_true", help="what the collector failed at becomes a dead letter")
     goals = command("goals", _goals, "how the goals stand")
     goals.add_argument(
         "--at", default="", metavar="DAY", help="over the windows that hold the end of this day, 2026-10-31"

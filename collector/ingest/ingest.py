@@ -12,6 +12,8 @@ from collector.ingest.limits import PushError, PushLimits
 from collector.ingest.maintenance import Maintenance
 from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
+from collector.ingest.quarantine import AgentQuarantine
+from collector.ingest.readmission import Readmission
 from collector.ingest.steps.dead_letters import DeadLetterReports
 from collector.ingest.steps.sequence import Sequencer
 from collector.keys.plan_signatures import PlanVerifier
@@ -35,7 +37,7 @@ class Ingest:
         self.store = store
         self.trust = ClockTrust(self.clock)
         self.plans = Plans(store, verifier)
-        self.fleet = Fleet(self.plans)
+        self.fleet = Fleet(self.plans, AgentQuarantine(self.clock.wall_ms))
         self.committer = Committer(store, self.plans, self.fleet)
         self.limits = PushLimits()
         self.pipeline = Pipeline(
@@ -50,6 +52,7 @@ class Ingest:
             reports=DeadLetterReports(),
         )
         self.maintenance = Maintenance(store, self.clock, self.trust, self.committer, self.pipeline.place_deferred)
+        self.readmission = Readmission(self.pipeline)
         self.pushes: dict[str, int] = {}  # by verdict, for the metrics
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -65,6 +68,7 @@ class Ingest:
         self._tasks.append(committing)
         await self.maintenance.begin()
         self._tasks.append(asyncio.create_task(self.maintenance.run(), name="ingest-maintenance"))
+        self._tasks.append(asyncio.create_task(self.readmission.run(), name="ingest-readmission"))
 
     def _committer_ended(self, committing: asyncio.Task[None]) -> None:
         """Without its committer no push is ever answered: the process has to end and start afresh."""
@@ -79,6 +83,7 @@ class Ingest:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.committer.save_all()
+        await self.fleet.quarantine.save(self.store)
         await self.maintenance.end()
 
     async def serve_plan(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
@@ -94,8 +99,8 @@ class Ingest:
         self.limits.begin()
         try:
             ack = await self.pipeline.push(agent, body, self.clock.wall_ms() - uploading)
-        except PushError:
-            self._count("undecodable")
+        except PushError as refused:
+            self._count(refused.verdict)
             raise
         except StoreError as error:
             self._count("failed")

@@ -6,6 +6,7 @@ life; a plan is compiled once into the columns that ingest works with.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from inventory.protocol import kinds
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
 from inventory.protocol.reasons import template
+
+log = logging.getLogger("collector.ingest")
 
 MAX_CHECKS: Final = 20_000  # of one plan
 MAX_HOLD: Final = 31 * 86_400_000  # ms: a monthly check's
@@ -66,7 +69,10 @@ class Plans:
         checks, stored = self._store.read_now(lambda tx: (tx.checks.all(), tx.plans.all()))
         self._register(checks)
         for digest, body in stored:
-            self._compile(plans.decode(body), digest)
+            try:
+                self._compile(plans.decode(body), digest)
+            except (msgspec.MsgspecError, KeyError, RecursionError) as error:  # one agent's, and the others' are read
+                log.warning("a stored plan (%s) cannot be read, and counts as not known: %s", digest.hex(), error)
 
     def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The agent's plan of this digest, if it is known."""

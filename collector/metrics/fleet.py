@@ -7,16 +7,19 @@ each family whole before the next as the format asks; between pieces the thread 
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from collector.ingest.fleet import Fleet
-from collector.ingest.state import AgentState
+from collector.ingest.quarantine import SCRAPE
+from collector.ingest.state import AgentState, check_tail
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family
 from inventory.protocol.states import DOWN, NAMES, UNKNOWN
+
+T = TypeVar("T")
 
 PIECE: Final = 1 << 18  # characters handed over at once
 SLICE_CHECKS: Final = 300  # checks between two breaths, about a millisecond
@@ -66,9 +69,15 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         """What a check is; None while it is not known."""
         if self.state.overlay is None:  # nearly all: what the ledger says
             tail = self.state.tails.get(row)
+            if tail is not None:
+                check_tail(tail)
             return tail.state if tail is not None and tail.speaks(now) else None
         status = self.fleet.status(self.fleet.checks[row], now)
         return status.state if status is not None and status.state != UNKNOWN else None
+
+    def alone(self, items: Iterable[T], make: Callable[[T], str]) -> str:
+        """What is made of each, without what cannot be."""
+        return "".join(self.fleet.quarantine.rows(SCRAPE, items, lambda item: self.state.agent, make))
 
     def heard(self, now: int) -> bool:
         """Whether the agent pushes: what it said of itself is of the present."""
@@ -139,7 +148,15 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
         for one in agents:
             checks = one.labelled.checks
             for at in range(0, len(checks), SLICE_CHECKS):
-                yield "".join(lines(one, checks[at : at + SLICE_CHECKS], now))
+                yield _slice(lines, one, checks[at : at + SLICE_CHECKS], now)
+
+
+def _slice(lines: Lines, one: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> str:
+    """Lines of some checks; where that fails, each by itself, without those that cannot be made."""
+    try:
+        return "".join(lines(one, checks, now))
+    except Exception:
+        return one.alone(checks, lambda check: "".join(lines(one, [check], now)))
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

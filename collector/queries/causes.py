@@ -69,7 +69,7 @@ def _heard(agent: str, inventory: Inventory, fleet: Fleet) -> int:
     if state is None:
         return 0
     timeout = max((check.timeout for check in inventory.checks.values() if check.agent == agent), default=0)
-    return max(max((tail.last for tail in state.tails.values()), default=0) - timeout, 0)
+    return max(fleet.reached(agent) - timeout, 0)
 
 
 def check_cause(analysis: CauseAnalysis, entry: CheckEntry, window: Interval) -> Cause:

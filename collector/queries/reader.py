@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from collector.ingest.fleet import Fleet
+from collector.ingest.quarantine import EVALUATION
 from collector.ledger.figures import history
 from collector.ledger.state_step import LedgerTail, Span
 from collector.store.interfaces.store import Store, Transaction
@@ -154,7 +155,11 @@ class LedgerReader:
             closed = [span for span in closed if span.sure_from < tail.sure_from]
         elif closed and closed[-1].sure_from >= tail.sure_from:
             return closed
-        return history(closed, tail, now)
+        try:
+            return history(closed, tail, now)
+        except Exception as error:
+            self.fleet.quarantine.row_failed(EVALUATION, entry.agent, error)
+            return closed
 
     def _current_register(self) -> CheckRegister:
         """Made anew when the inventory or the register of checks has changed."""

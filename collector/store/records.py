@@ -100,6 +100,16 @@ class SumBucket(msgspec.Struct, frozen=True):
     measures: list[list[int]]  # latency (µs), then the plan's columns: each [n, sum, least, most], n = 0: not measured
 
 
+class QuarantinedAgent(NamedTuple):
+    """An agent of which nothing is taken, because it made the collector fail."""
+
+    agent: str
+    since: int
+    place: str  # at what, a word: see collector.ingest.quarantine
+    why: str  # a packed reason
+    batch: int  # the stored batch that did it, 0: none
+
+
 # -- plans, checks, events
 
 

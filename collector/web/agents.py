@@ -204,7 +204,7 @@ class AgentsListener:
         except PushError as refused:
             answer = _problem(refused.status, refused.message)
             if refused.status == 503:
-                answer.headers["Retry-After"] = "5"
+                answer.headers["Retry-After"] = str(refused.retry_after)
             return answer
         await self._note_machine(sender, ack.verdict)
         return web.Response(body=encode_ack(ack, version), content_type=ack_type(version))

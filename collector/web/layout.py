@@ -17,6 +17,7 @@ from collector.evaluator.alerting import AlertingService
 from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
+from collector.web import rows
 from collector.web.access.roles import PRINCIPAL, Access
 from collector.web.backup_lines import size
 from inventory.protocol.states import NAMES
@@ -58,6 +59,7 @@ class Layout:
             lstrip_blocks=True,
         )
         jinja.install(self._templates)
+        rows.install(self._templates, reader.fleet.quarantine)
 
     def formatter(self, request: web.Request) -> MailFormatter:
         """The language that the request asks for."""

@@ -137,6 +137,14 @@ CONDITION_TYPES: Final[dict[str, ConditionType]] = {
             titled=True,
         ),
         ConditionType(
+            name="quarantine",
+            about="agent",
+            title=message("Agent in quarantine"),
+            defaults=(Condition(id="quarantine", on="quarantine"),),
+            titled=True,
+            detector="collector.evaluator.problems.quarantined:quarantined_agents",
+        ),
+        ConditionType(
             name="risk",
             about="other",
             title=message("Goal at risk"),

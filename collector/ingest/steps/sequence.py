@@ -10,6 +10,7 @@ from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import NewEvent
 from collector.store.interfaces.store import Store
+from inventory.base.text import clean_text
 from inventory.protocol.wire import Batch, Position, decode_push
 
 log = logging.getLogger("collector.ingest")
@@ -91,7 +92,7 @@ def _report_conflict(context: IngestContext, batch: Batch) -> None:
 
 
 def _report_breach(context: IngestContext, batch: Batch) -> None:
-    previous, why = batch.previous, batch.breach[:MAX_BREACH]
+    previous, why = batch.previous, clean_text(batch.breach, MAX_BREACH)
     lost = batch.start - previous.seq - 1 if previous is not None and previous.epoch == batch.epoch else None
     data = {"why": why, "epoch": batch.epoch, "first": batch.start, "lost": lost}
     context.effect.events.append(NewEvent(context.received, None, "chain broken", data, True))

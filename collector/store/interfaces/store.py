@@ -24,6 +24,7 @@ from collector.store.interfaces.evidence import (
     DeadLetterRepository,
     EventRepository,
     PlanRepository,
+    QuarantineRepository,
     SpanRepository,
     SumRepository,
 )
@@ -52,6 +53,7 @@ class Transaction(Protocol):
     sums: SumRepository
     events: EventRepository
     dead_letters: DeadLetterRepository
+    quarantine: QuarantineRepository
     plans: PlanRepository
     checks: CheckRepository
     incidents: IncidentRepository

@@ -24,6 +24,7 @@ from collector.store.sqlite.identities import (
 )
 from collector.store.sqlite.life import SqliteExclusions, SqliteIncarnations, SqliteLife
 from collector.store.sqlite.plans import SqliteChecks, SqlitePlans
+from collector.store.sqlite.quarantine import SqliteQuarantine
 from collector.store.sqlite.spans import SqliteSpans
 from collector.store.sqlite.sums import SqliteSums
 
@@ -42,6 +43,7 @@ class SqliteTransaction(Transaction):
         self.sums = SqliteSums(db)
         self.events = SqliteEvents(db)
         self.dead_letters = SqliteDeadLetters(db)
+        self.quarantine = SqliteQuarantine(db)
         self.plans = SqlitePlans(db)
         self.checks = SqliteChecks(db)
         self.incidents = SqliteIncidents(db)

@@ -24,6 +24,7 @@ from collector.web.query_params import (
     whole_number,
     window,
 )
+from collector.web.rows import encoded_rows
 from inventory.protocol.causes import CAUSES
 
 DEFAULT_PAST: Final = 100
@@ -90,10 +91,11 @@ class IncidentApi:
         one_of(query, "cause", CAUSES)
         describe = Describer(self._reader.inventory, self._reader.wall())
         past = await self._alerting.incidents.closed(limit, before)
-        content = IncidentsAnswer(
-            open=[describe.incident(one) for one in self._alerting.incidents.open() if _matches(one, query)][:limit],
-            past=[describe.incident(one) for one in past if _matches(one, query)],
-        )
+        open_ = [one for one in self._alerting.incidents.open() if _matches(one, query)][:limit]
+        content = {
+            name: encoded_rows(self._reader.fleet.quarantine, incidents, lambda one: "", describe.incident)
+            for name, incidents in (("open", open_), ("past", [one for one in past if _matches(one, query)]))
+        }
         return json_response(content)
 
     async def incident(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
+import msgspec
 from aiohttp import web
 
 from alerts.language.catalogue import LANGUAGES
@@ -27,6 +28,7 @@ from collector.web.query_params import (
     whole_number,
     window,
 )
+from collector.web.rows import encoded_rows
 from inventory.protocol.states import NAMES
 
 _LANG = QueryParameter(
@@ -157,12 +159,12 @@ class StatusApi:
         chosen = _after(chosen, query.get("after"))[:limit]
         over = rolling(query, now)
         figures = await availability.figures(self._reader, chosen, [over]) if over is not None else {}
-        content = [
-            schemas.with_translation(
-                schemas.check(self._reader, one, now, figures[one.row][0] if one.row in figures else None), language
-            )
-            for one in chosen
-        ]
+
+        def answer(one: CheckEntry) -> schemas.CheckAnswer:
+            figure = figures[one.row][0] if one.row in figures else None
+            return schemas.with_translation(schemas.check(self._reader, one, now, figure), language)
+
+        content = encoded_rows(self._reader.fleet.quarantine, chosen, lambda one: one.agent, answer)
         response = json_response(content)
         response.headers["X-Total-Count"] = str(total)
         return response
@@ -216,7 +218,15 @@ class StatusApi:
         at = whole_number(request.query, "at", self._reader.wall(), MAX_TIME)
         evaluations = await goals.evaluations(self._reader, at)
         names = self._reader.inventory.goals
-        return json_response([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
+        known = [one for one in evaluations if one.goal in names]
+        return json_response(
+            encoded_rows(
+                self._reader.fleet.quarantine,
+                known,
+                lambda one: "",
+                lambda one: schemas.goal(one, names[one.goal].name),
+            )
+        )
 
     async def problem_spans(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "limit", "before", "lang")
@@ -226,19 +236,22 @@ class StatusApi:
         open_ = problem_spans.open_problem_spans(self._reader)[:limit]
         past = await problem_spans.past_problem_spans(self._reader, limit, before)
         causes = await problem_spans.problem_span_causes(self._reader, [*open_, *past])
-        content = schemas.ProblemSpansAnswer(
-            open=[schemas.with_translation(schemas.problem_span(one, causes), language) for one in open_],
-            past=[schemas.with_translation(schemas.problem_span(one, causes), language) for one in past],
-        )
-        return json_response(content)
+
+        def rows(spans: list[problem_spans.ProblemSpan]) -> list[msgspec.Raw]:
+            return encoded_rows(
+                self._reader.fleet.quarantine,
+                spans,
+                lambda one: one.entry.agent,
+                lambda one: schemas.with_translation(schemas.problem_span(one, causes), language),
+            )
+
+        return json_response({"open": rows(open_), "past": rows(past)})
 
     async def agents(self, request: web.Request) -> web.Response:
         check_parameters(request.query)
-        return json_response(await self.agent_answers())
-
-    async def agent_answers(self) -> list[schemas.AgentAnswer]:
-        """Every agent of the inventory, in its order."""
-        return [schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)]
+        summaries = await agent_summaries(self._reader, self._registry)
+        quarantine = self._reader.fleet.quarantine
+        return json_response(encoded_rows(quarantine, summaries, lambda one: one.agent.id, schemas.agent))
 
     def _entry(self, request: web.Request) -> CheckEntry:
         """The check that a path names: the inventory's of that uid, else the one that left it; several agents may

@@ -12,7 +12,7 @@ from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
 from collector.web.access.roles import PRINCIPAL
 from collector.web.incident_actions import ActionName, IncidentActionBody, IncidentActions
-from collector.web.incident_lines import incident_line
+from collector.web.incident_lines import incident_lines
 from collector.web.layout import see_other
 from collector.web.pages import PageContext, PageRoute
 from collector.web.query_params import BadRequest, check_parameters, form_fields
@@ -59,8 +59,8 @@ class IncidentPages:
         return self._draw(
             request,
             "incidents.html",
-            open=[incident_line(one, formatter) for one in self._alerting.incidents.open()],
-            past=[incident_line(one, formatter) for one in past if one.resolution != "merged"],
+            open=incident_lines(self._reader, self._alerting.incidents.open(), formatter),
+            past=incident_lines(self._reader, [one for one in past if one.resolution != "merged"], formatter),
         )
 
     async def incident_page(self, request: web.Request) -> web.Response:

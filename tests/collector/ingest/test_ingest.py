@@ -412,10 +412,11 @@ async def test_one_push_that_cannot_be_stored_fails_alone(world: IngestWorld) ->
     world.clock.advance(30_000)
     batch = good.batch(good.all(UP))
     failed, ack = await asyncio.gather(world.ingest.committer.submit(item), good.push(batch), return_exceptions=True)
-    assert isinstance(failed, OverflowError)
+    assert isinstance(failed, PushError) and failed.status == 503
     assert ack.verdict == "taken" and world.state("a1").results == 3
     assert "never" not in await world.events()
-    assert (await bad.look_and_push(UP, UP, UP)).verdict == "taken"
+    with pytest.raises(PushError, match="in quarantine"):
+        await bad.look_and_push(UP, UP, UP)
 
 
 async def test_a_backlog_does_not_keep_a_live_push_waiting(world: IngestWorld) -> None:

@@ -35,6 +35,7 @@ from collector.store.records import (
     KeptMachine,
     PlacedBatch,
     PowerCounter,
+    QuarantinedAgent,
     RegisteredCertificate,
     RegisteredCheck,
     Revocation,
@@ -119,6 +120,7 @@ def fill(tx: Transaction) -> None:
     tx.sums.add([sums(1, 0, 5)])
     tx.events.add([event(1)])
     tx.dead_letters.add([AddedDeadLetter(1, "a", "no push", 3, b"GET")])
+    tx.quarantine.put([QuarantinedAgent("b", 1, "commit", "why", 0)])
     tx.plans.add(b"digest", "a", b"{}", 1)
     tx.checks.save(check("u", born=1))
     tx.incidents.put([incident("i1", 1), incident("i2", 1, 2)])
@@ -147,6 +149,7 @@ def everything(tx: Transaction) -> dict[str, Any]:
         "sums": tx.sums.of_check(1, 1, *WHOLE, FIVE_MINUTES),
         "events": tx.events.newest(),
         "dead_letters": tx.dead_letters.newest(),
+        "quarantine": tx.quarantine.all(),
         "plans": tx.plans.all(),
         "checks": tx.checks.all(),
         "incidents": (tx.incidents.open(), tx.incidents.closed(9)),
@@ -302,6 +305,48 @@ async def test_batches_are_pruned_from_the_oldest_on(opened: OpenedStore) -> Non
     assert await opened.do(lambda tx: tx.batches.prune(9, 9_000, 1)) == 1 and await left() == [2, 3, 4, 5, 6]
     assert await opened.do(lambda tx: tx.batches.prune(9, 9_000, 100)) == 1 and await left() == [2, 4, 5, 6]
     assert await opened.do(lambda tx: tx.batches.prune(4, 10_000, 100)) == 1 and await left() == [2, 5, 6]
+
+
+async def test_one_agents_batches_are_read_apart_and_refused(opened: OpenedStore) -> None:
+    def store(tx: Transaction) -> None:
+        tx.batches.add([batch(1, stream=4), batch(2, stream=5, placing=None), batch(3, stream=4), batch(4, stream=5)])
+        tx.batches.defer([DeferredBatch(2, b"boot", 22)])
+
+    await opened.do(store)
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.of_stream(4, 0, 9))] == [1, 3]
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.of_stream(4, 0, 1))] == [1]
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.of_stream(4, 1, 9))] == [3]
+    newest = await opened.see(lambda tx: (tx.batches.newest_of(5), tx.batches.newest_of(6)))
+    assert newest == (batch(4, stream=5), None)
+    await opened.do(lambda tx: tx.batches.refuse(2))
+    assert await opened.see(lambda tx: tx.batches.of_stream(5, 0, 1)) == [batch(2, stream=5, placing=b"")]
+    assert await opened.see(lambda tx: tx.batches.deferred()) == {}
+
+
+async def test_quarantine_is_kept_as_it_began_until_it_is_lifted(opened: OpenedStore) -> None:
+    first, second = QuarantinedAgent("b", 1, "commit", "why", 0), QuarantinedAgent("a", 2, "recovery", "why", 7)
+
+    def quarantine(tx: Transaction) -> None:
+        streams = [tx.checkpoints.stream(agent) for agent in ("a", "c")]
+        tx.batches.add([batch(number, stream=streams[number % 2]) for number in range(6)])
+        tx.checkpoints.save([SavedCheckpoint(streams[0], 2, 9, b"state")])
+        tx.quarantine.put([second, first])
+
+    await opened.do(quarantine)
+    await opened.do(lambda tx: tx.quarantine.put([first._replace(since=5)]))
+    await opened.reopen()
+    assert await opened.see(lambda tx: tx.quarantine.all()) == [first, second]
+    assert await opened.do(lambda tx: tx.batches.prune(9, 2**60, 9)) == 3
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.after(-1, 9))] == [0, 2, 4]
+    released = await opened.do(lambda tx: (tx.quarantine.release("a"), tx.quarantine.release("a")))
+    assert released == (True, False)
+    assert await opened.see(lambda tx: tx.quarantine.all()) == [first]
+    assert await opened.do(lambda tx: tx.batches.prune(9, 2**60, 9)) == 3
+    await opened.do(lambda tx: tx.checkpoints.forget(tx.checkpoints.stream("a")))
+    assert [(one.agent, one.batch, one.body) for one in await opened.see(lambda tx: tx.checkpoints.all())] == [
+        ("a", 2, None),
+        ("c", 0, None),
+    ]
 
 
 async def test_streams_are_for_life_and_checkpoints_are_replaced(opened: OpenedStore) -> None:

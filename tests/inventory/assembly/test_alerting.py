@@ -383,8 +383,8 @@ SHIFT = "rosters:\n  r:\n    shifts:\n"
         ),
         (
             "conditions: {c: {on: broken}}",
-            "1: conditions.c.on: ought to be one of clock, collector, degraded, down, finding, missed, risk, silent; "
-            "found 'broken'",
+            "1: conditions.c.on: ought to be one of clock, collector, degraded, down, finding, missed, quarantine, "
+            "risk, silent; found 'broken'",
         ),
         ("conditions: {down: {looks: 5}}", "1: conditions.down.looks: 5 looks out of the last 3 there cannot be"),
         ("conditions: {down: {out_of: 2}}", "1: conditions.down.out_of: 3 looks out of the last 2 there cannot be"),
