@@ -12,26 +12,28 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from agent.clients.net.address_policy import candidates, connection_stagger, first_to_answer, socket_address
 from agent.clients.net.kernel_stamps import handshake_seconds
+from agent.clients.net.resolve import bare_host
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address, Limits
 from inventory.protocol.reasons import sentence
-from inventory.protocol.states import UNKNOWN
 
-MAX_ADDRESSES: Final = 4  # of a name with many, the first few are tried
+_MARGIN: Final = 0.05  # seconds before the look's end in which the last address has failed
 CHUNK: Final = 65_536
 
 
 class TcpStream:
     """A connected socket. ``who`` names its far end in reasons."""
 
-    __slots__ = ("_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "who")
+    __slots__ = ("_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "waited", "who")
 
     def __init__(self, sock: socket.socket, who: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._reads = 0
         self.who = who
+        self.waited = 0.0  # seconds that went by on addresses that did not answer, before this one was begun
         self.tls: ssl.SSLObject | None = None
 
     @property
@@ -100,7 +102,7 @@ class TcpStream:
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> ssl.SSLObject:
         """Shake hands. Raises ssl.SSLError as it is (its meaning is the caller's matter), Trouble for the socket."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=bare_host(server_name))
         while True:
             try:
                 tls.do_handshake()
@@ -127,29 +129,29 @@ class TcpStream:
 async def connect(addresses: Sequence[Address], port: int, limits: Limits, seconds: float) -> tuple[TcpStream, float]:
     """Connect to the first address that answers; the stream and how long that address took, in seconds.
 
-    Each address but the last gets its share of ``seconds``, so that one that swallows packets does not hide the
-    next. Every address is judged by the agent's limits first. Raises ProbeFailed with the last address's reason, or the
-    last that says something about the target.
+    Addresses are tried by :mod:`agent.clients.net.address_policy`; the stream's ``waited`` is what the others took.
+    Raises ProbeFailed with what they came to.
     """
-    deadline = time.perf_counter() + seconds
-    failures = [ProbeFailed(sentence("no address to connect to"), UNKNOWN)]
-    candidates = addresses[:MAX_ADDRESSES]
-    for place, address in enumerate(candidates):
-        forbidden = limits.forbids(address, port)
-        if forbidden:
-            failures.append(ProbeFailed(forbidden, UNKNOWN))
-            continue
+    allowed = candidates(addresses, limits, port)
+
+    deadline = time.perf_counter() + seconds - min(_MARGIN, seconds / 10)
+
+    async def attempt(address: Address) -> tuple[TcpStream, float]:
         start = time.perf_counter()
-        remaining = len(candidates) - place
         try:
-            async with asyncio.timeout((deadline - start) / remaining if remaining > 1 else None):
+            # of a name with one address the caller's own deadline says more
+            async with asyncio.timeout(deadline - start if len(allowed) > 1 else None):
                 stream = await _connect(address, port)
-            return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
-        except ProbeFailed as error:
-            failures.append(error)
         except TimeoutError:
-            failures.append(ProbeFailed(sentence("{address} did not answer", address=endpoint(address, port))))
-    raise max(reversed(failures), key=lambda failure: failure.state != UNKNOWN)
+            raise ProbeFailed(sentence("{address} did not answer", address=endpoint(address, port))) from None
+        return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
+
+    first = await first_to_answer(
+        allowed, attempt, connection_stagger(len(allowed), seconds), lambda late: late[0].close()
+    )
+    stream, took = first.answer
+    stream.waited = first.waited
+    return stream, took
 
 
 async def _connect(address: Address, port: int) -> TcpStream:
@@ -162,7 +164,7 @@ async def _connect(address: Address, port: int) -> TcpStream:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, (str(address), port))
+        await loop.sock_connect(sock, socket_address(address, port))
     except OSError as error:
         sock.close()
         raise from_oserror(error, who) from None
