@@ -5,6 +5,7 @@ import re
 import ssl
 import time
 from typing import Annotated, Final, Literal
+
 from msgspec import Meta
 
 from agent.clients.http.body import Body, read_body
@@ -337,7 +338,7 @@ class _Fetch:
         for refused, pattern in ((probe.refuse_body, False), (probe.refuse_pattern, True)):
             if refused and await self._found(refused, pattern, text):
                 return DOWN, self._body_fault(_MATCHES if pattern else _CONTAINS, body, refused)
-            hidden = hidden or bool(refused) and text.may_hide(refused)
+            hidden = hidden or (bool(refused) and text.may_hide(refused))
         if hidden:  # "not found" says nothing then
             return DEGRADED, sentence("part of the body cannot be read: {why}", why=text.unreadable)
         return UP, ""

@@ -22,7 +22,18 @@ class Body:
     the compressed content, and say nothing. ``undecoded``: why it was only counted, where nobody looks into it.
     """
 
-    __slots__ = ("_decoders", "_keep", "_limit", "_plain", "data", "overlong", "size", "surplus", "trailing", "undecoded")
+    __slots__ = (
+        "_decoders",
+        "_keep",
+        "_limit",
+        "_plain",
+        "data",
+        "overlong",
+        "size",
+        "surplus",
+        "trailing",
+        "undecoded",
+    )
 
     def __init__(self, limit: int, transfer: list[bytes], content: list[bytes], keep: bool) -> None:
         """``transfer``, ``content``: the values of the two fields that name codings. Raises UnknownCoding, if kept."""

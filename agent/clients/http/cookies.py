@@ -52,7 +52,7 @@ def _as_browsers_read(line: str, url: Url) -> str:
     pair, semicolon, attributes = line.partition(";")
     attributes = _VERSION.sub("", _BAD_PATH.sub("", semicolon + attributes))
     domain = _DOMAIN.search(attributes)
-    if domain and (not domain[1] or domain[1].lower() == _host(url) and _host_only(_host(url))):
+    if domain and (not domain[1] or (domain[1].lower() == _host(url) and _host_only(_host(url)))):
         attributes = _DOMAIN.sub("", attributes)
     return pair + attributes
 

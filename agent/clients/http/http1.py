@@ -190,7 +190,9 @@ def _parse_head(data: bytes, rest: bytes) -> Head:
         line = lines[0].rstrip(b"\r")
         if not line.startswith(b"HTTP/1."):
             raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
-        raise ProbeFailed(sentence("the answer's first line has no status of three digits: {line}", line=printable(line)))
+        raise ProbeFailed(
+            sentence("the answer's first line has no status of three digits: {line}", line=printable(line))
+        )
     fields: dict[bytes, list[bytes]] = {}
     values: list[bytes] = []
     for line in lines[1:]:

@@ -191,6 +191,7 @@ class MailSession(ABC):
         self.waiting = sentence("no connection was made")
         left = max(self.deadline - self.connect_started, 0.01)
         self._stream, self.timings["connect"] = await connect(addresses, server.port, context.limits, left)
+        self.connect_started += self._stream.waited
 
     async def send(self, data: bytes) -> None:
         assert self._stream is not None

@@ -26,7 +26,7 @@ _SHOWN: Final = 3  # addresses in a reason
 T = TypeVar("T")
 
 
-class Answered(msgspec.Struct, Generic[T], frozen=True):
+class FirstAnswer(msgspec.Struct, Generic[T], frozen=True):
     """``waited``: seconds that went by before the address that answered was begun."""
 
     answer: T
@@ -60,14 +60,14 @@ async def first_to_answer(
     ask: Callable[[Address], Awaitable[T]],
     stagger: float,
     discard: Callable[[T], None] = lambda answer: None,
-) -> Answered[T]:
+) -> FirstAnswer[T]:
     """Ask one address after the other, each begun when the one before failed or after ``stagger`` seconds.
 
     ``ask`` raises ProbeFailed. ``discard`` gets answers that came too late to be wanted. Raises ProbeFailed with what
     all of them came to; the deadline is the caller's.
     """
     if len(addresses) == 1:
-        return Answered(await ask(addresses[0]), addresses[0], 0.0)
+        return FirstAnswer(await ask(addresses[0]), addresses[0], 0.0)
     race = _Race(ask)
     waiting = list(addresses)
     try:
@@ -102,14 +102,14 @@ class _Race(Generic[T]):
     def running(self) -> list[asyncio.Task[T]]:
         return [task for task in self._tasks if not task.done()]
 
-    def winner(self) -> Answered[T] | None:
+    def winner(self) -> FirstAnswer[T] | None:
         """The first address that answered; of several at once the one begun first. Raises what is no ProbeFailed."""
         for task, (address, waited) in self._tasks.items():
             if task.done() and not task.cancelled():
                 error = task.exception()
                 if error is None:
                     self._winner = task
-                    return Answered(task.result(), address, waited)
+                    return FirstAnswer(task.result(), address, waited)
                 if not isinstance(error, ProbeFailed):
                     raise error
         return None

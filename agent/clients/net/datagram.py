@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from agent.clients.net.address_policy import socket_address
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
 from agent.failure import from_oserror
@@ -66,7 +67,7 @@ class DatagramRequest(Generic[T]):
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 enable_timestamps(sock)
-                sock.connect((str(self._address), self._port))
+                sock.connect(socket_address(self._address, self._port))
                 future: asyncio.Future[DatagramReply[T]] = loop.create_future()
                 stop = self._listen(sock, future)
                 try:
