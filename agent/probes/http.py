@@ -72,8 +72,8 @@ class Http(Probe, frozen=True, kw_only=True):
     page says itself, else UTF-8), all in the same form of Unicode. What cannot be decoded is never taken for a text
     that is not there: the check is degraded, or unknown, and says why. Patterns have no backreferences and no
     look-around, so that their search takes time in proportion to the body's length, whatever a server sends.
-    Redirects are followed up to ``max_redirects`` with the cookies set on the way (RFC 6265); own header fields go to the
-    first origin only. With ``max_redirects: 0`` the redirect itself is judged. No proxy is used.
+    Redirects are followed up to ``max_redirects`` with the cookies set on the way (RFC 6265); own header fields go to
+    the first origin only. With ``max_redirects: 0`` the redirect itself is judged. No proxy is used.
     """
 
     kind = "http"

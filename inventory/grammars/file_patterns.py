@@ -8,6 +8,7 @@ the copy: a file copied or touched later is not newer for it.
 import calendar
 import datetime
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -55,6 +56,11 @@ def _class(class_body: str) -> str:
     return f"[{'^' if negated else ''}{members}]"
 
 
+def one_form(name: str) -> str:
+    """The form in which names and patterns are compared (NFC): Macs write ế to shares as e with two marks."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 class FilePattern:
     """A pattern ready for use. Raises ValueError in words."""
 
@@ -63,7 +69,7 @@ class FilePattern:
             raise ValueError(f"a pattern is up to {MAX_LENGTH} characters and does not begin with /")
         self._tokens_used: set[str] = set()
         self.segments: list[re.Pattern[str] | None] = []
-        for segment in text.split("/"):
+        for segment in one_form(text).split("/"):
             if segment in ("", ".", ".."):
                 raise ValueError(f"the pattern {text!r} has an empty part, . or ..")
             self.segments.append(None if segment == "**" else self._compiled(segment))

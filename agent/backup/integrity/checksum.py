@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -49,11 +50,16 @@ def _entry_for(content: bytes, name: bytes, alone: bool) -> tuple[str, str] | No
     """(kind, hex digits) for a name. ``alone``: a file for this copy only, whose line may name none, or a path."""
     entries = list(_entries(content))
     for entry_name, digits in entries:
-        if entry_name is not None and entry_name.rpartition(b"/")[2] == name:
+        if entry_name is not None and _one_form(entry_name.rpartition(b"/")[2]) == _one_form(name):
             return LENGTHS[len(digits)], digits
     if alone and len(entries) == 1 and entries[0][0] is None:
         return LENGTHS[len(entries[0][1])], entries[0][1]
     return None
+
+
+def _one_form(name: bytes) -> str:
+    """Macs write names apart, letter and accent; who wrote the list may not have."""
+    return unicodedata.normalize("NFC", os.fsdecode(name))
 
 
 def _entries(content: bytes) -> Iterator[tuple[bytes | None, str]]:

@@ -43,8 +43,8 @@ _LOCAL: Final = 1  # its origin when this machine itself is the offender
 class EchoEvent(msgspec.Struct, gc=False):
     """What concerns the request ``sequence``: a reply with its first payload bytes as ``token``, or an error.
 
-    ``source``: who sent it, an IPv6 address with the number of its interface where it is link-local. ``stamp``: when it came, wall-clock ns, if the kernel said so.
-    ``about``: the address, packed, that an error is about.
+    ``source``: who sent it, a link-local address with its interface's number. ``stamp``: when it came, wall-clock
+    ns, if the kernel said so. ``about``: the address, packed, that an error is about.
     """
 
     sequence: int

@@ -15,23 +15,30 @@ from typing import Final
 from agent.clients.net.address_policy import candidates, connection_stagger, first_to_answer, socket_address
 from agent.clients.net.kernel_stamps import handshake_seconds
 from agent.clients.net.resolve import bare_host
+from agent.clients.net.tls_records import MAX_FLIGHT, ClientCertificateWanted, read_flight
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address, Limits
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import sentence, template
 
+WANTS_CERTIFICATE: Final = template("{who} wants a certificate of the agent's, which has none to show")
 _MARGIN: Final = 0.05  # seconds before the look's end in which the last address has failed
 CHUNK: Final = 65_536
+
+
+class CertificateRequired(ProbeFailed):
+    """The server wants a certificate of ours, and says so."""
 
 
 class TcpStream:
     """A connected socket. ``who`` names its far end in reasons."""
 
-    __slots__ = ("_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "waited", "who")
+    __slots__ = ("_flight", "_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "waited", "who")
 
     def __init__(self, sock: socket.socket, who: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._reads = 0
+        self._flight: bytearray | None = None  # what the server sends during the handshake
         self.who = who
         self.waited = 0.0  # seconds that went by on addresses that did not answer, before this one was begun
         self.tls: ssl.SSLObject | None = None
@@ -86,6 +93,8 @@ class TcpStream:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
+                if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+                    raise CertificateRequired(sentence(WANTS_CERTIFICATE, who=self.who)) from None
                 raise ProbeFailed(
                     sentence("{who} broke the TLS connection: {error}", who=self.who, error=tls_error_text(error))
                 ) from None
@@ -96,12 +105,15 @@ class TcpStream:
     def _feed(self, data: bytes) -> None:
         if data:
             self._incoming.write(data)
+            if self._flight is not None and len(self._flight) < MAX_FLIGHT:
+                self._flight += data
         else:
             self._incoming.write_eof()
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> ssl.SSLObject:
         """Shake hands. Raises ssl.SSLError as it is (its meaning is the caller's matter), Trouble for the socket."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._flight = bytearray()
         tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=bare_host(server_name))
         while True:
             try:
@@ -110,17 +122,36 @@ class TcpStream:
             except ssl.SSLWantReadError:
                 await self._send(self._outgoing.read())
                 self._feed(await self._receive())
-            except ssl.SSLError:
+            except ssl.SSLError as error:
                 if self._outgoing.pending:  # tell the far end why, if it still listens
                     try:
                         self._sock.send(self._outgoing.read())
                     except OSError:
                         pass
+                flight = read_flight(bytes(self._flight))
+                if flight.wants_certificate and not isinstance(error, ssl.SSLCertVerificationError):
+                    raise ClientCertificateWanted(error, flight.chain) from None
                 raise
+        self._flight = None
         if self._outgoing.pending:
             await self._send(self._outgoing.read())
         self.tls = tls
         return tls
+
+    async def hear_refusal(self) -> None:
+        """What the server says first after the handshake of TLS 1.3: tickets, or that it wants a certificate of ours.
+
+        Raises CertificateRequired, or ProbeFailed; ends by its caller's deadline.
+        """
+        assert self.tls is not None
+        self._feed(await self._receive())
+        try:
+            self.tls.read(1)
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        except ssl.SSLError as error:
+            if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+                raise CertificateRequired(sentence(WANTS_CERTIFICATE, who=self.who)) from None
 
     def close(self) -> None:
         self._sock.close()
