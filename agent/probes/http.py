@@ -195,6 +195,7 @@ class _Fetch:
         self.measures: dict[str, float] = {}
         self.phase = "resolve"
         self.cookies = Cookies()
+        self.second_choice = ""  # who answered, where that was not the first address
         self.waited = 0.0  # seconds for addresses that did not answer, which are in no figure
 
     async def run(self) -> Outcome:
@@ -203,13 +204,19 @@ class _Fetch:
             async with asyncio.timeout(self.context.timeout):
                 state, reason = await self._follow()
         except ProbeFailed as failure:
-            return Outcome(failure.state, failure.reason, None, self.measures)
+            return Outcome(failure.state, self._by_whom(failure.reason), None, self.measures)
         except TimeoutError:
             reason = sentence(
                 "{waited_for} within {timeout:n} s", waited_for=_WAITED_FOR[self.phase], timeout=self.context.timeout
             )
             return Outcome(DOWN, reason, None, self.measures)
-        return Outcome(state, reason, time.perf_counter() - self.start - self.waited, self.measures)
+        return Outcome(state, self._by_whom(reason), time.perf_counter() - self.start - self.waited, self.measures)
+
+    def _by_whom(self, reason: Why) -> Why:
+        """The reason, with the address that answered where it was not the first of the name's."""
+        if not reason or not self.second_choice:
+            return reason
+        return sentence("{who}: {reason}", who=self.second_choice, reason=reason)
 
     def _end_phase(self, phase: str, following: str) -> None:
         """A phase has ended: add its time to its measure."""
@@ -257,6 +264,7 @@ class _Fetch:
         stream, _ = await connect(addresses, url.port, probe_context.limits, remaining)
         self.mark += stream.waited
         self.waited += stream.waited
+        self.second_choice = stream.who if stream.waited else ""
         self._end_phase("connect", "tls")
         if not url.tls:
             self.phase = "first_byte"

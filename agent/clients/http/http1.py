@@ -152,7 +152,8 @@ async def read_head(stream: TcpStream, first: bytes) -> Head:
         end = _end_of_head(data)
         while end < 0:
             if not data.startswith(b"HTTP/1."[: len(data)]):
-                raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
+                begins = data.partition(b"\n")[0].rstrip(b"\r")
+                raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(begins)))
             if used + len(data) > MAX_HEAD:
                 raise ProbeFailed(sentence("the answer's header is longer than {max_head} bytes", max_head=MAX_HEAD))
             more = await stream.receive()
@@ -189,7 +190,7 @@ def _parse_head(data: bytes, rest: bytes) -> Head:
     if not matched:
         line = lines[0].rstrip(b"\r")
         if not line.startswith(b"HTTP/1."):
-            raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
+            raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(line)))
         raise ProbeFailed(
             sentence("the answer's first line has no status of three digits: {line}", line=printable(line))
         )

@@ -97,7 +97,10 @@ class _Race(Generic[T]):
         async def run() -> T:
             return await self._ask(address)
 
-        self._tasks[asyncio.ensure_future(run())] = (address, time.monotonic() - self._began)
+        self._tasks[asyncio.ensure_future(run())] = (
+            address,
+            time.monotonic() - self._began if self._tasks else 0.0,
+        )
 
     def running(self) -> list[asyncio.Task[T]]:
         return [task for task in self._tasks if not task.done()]
