@@ -134,6 +134,8 @@ def _read_content(source: MeteredFile, name: str, state: State | None) -> Conten
     lowered = name.lower()
     named = next((kind for ending, kind in _DECODERS.items() if lowered.endswith(ending)), "")
     actual = _content_kind(first)
+    if named == "zip" and actual == "plain":
+        actual = "zip"  # a program that unpacks itself may stand before it
     other = sentence("it is named {named}, but does not begin as {named2} does", named=named, named2=named)
     if named and actual == "plain" and not _begins_as_tar(first):
         raise BrokenCopy(other)

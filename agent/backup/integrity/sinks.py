@@ -137,8 +137,8 @@ class ContentSniffer:
 def _sink_for(first: bytes, named_tar: bool) -> Sink:
     from agent.backup.integrity.tar import Tar, begins_as_tar
 
-    if begins_as_tar(first):
-        return Tar()
+    if begins_as_tar(first) or (named_tar and first and not first.strip(b"\0")):
+        return Tar()  # the latter of no members
     if named_tar:
         raise BrokenCopy(sentence("it is named a tar archive, but does not begin like one"))
     for place, (beginning, _, _) in enumerate(_DUMPS):

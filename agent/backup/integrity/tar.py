@@ -62,7 +62,8 @@ class Tar:
             return
         if self._link:
             link, self._link = self._link, 0
-            if not self._fits(block):  # then it is the first block of the link's own data, as in libarchive
+            # else it is the first block of the link's own data, as in libarchive; a spoiled header is no data
+            if not self._fits(block) and block[257:262] != b"ustar":
                 self._skip = link - BLOCK
                 return
         self._check(block)
@@ -84,7 +85,9 @@ class Tar:
             if kind[0] in _NO_DATA:
                 size = 0
             if kind == _LINK and not told:
-                self._link, size = -(-size // BLOCK) * BLOCK, 0
+                # GNU tar and those before ustar write the file's size there, and no data
+                self._link = -(-size // BLOCK) * BLOCK if block[257:263] == b"ustar\0" else 0
+                size = 0
         self._skip = -(-size // BLOCK) * BLOCK
 
     def _check(self, block: bytes) -> None:
@@ -118,7 +121,9 @@ class Tar:
 
     def finish(self) -> None:
         if self._skip or self._held or self._pax or self._sparse:
-            raise BrokenCopy(sentence("the tar archive ends in the middle of member {members}", members=self._members))
+            raise BrokenStructure(
+                sentence("the tar archive ends in the middle of member {members}", members=self._members)
+            )
         if not self._ended:
             # every program reads it, and none can tell whether a member is missing
             raise SuspectCopy(

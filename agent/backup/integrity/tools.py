@@ -83,7 +83,8 @@ _SECOND: Final = {
         ("7z", "t", "-bd", "-y", "-p-", "FILE"),
         ("unzip", "-tqq", "FILE"),
     ),
-    "tar": (("bsdtar", "-xOf", "FILE"), ("tar", "-xOf", "FILE")),
+    # not bsdtar, which passes over what is damaged and ends as if all had come out
+    "tar": (("tar", "-xOf", "FILE"),),
 }
 _WARNS: Final = frozenset({"unzip"})  # exit code 1: all came out, with a warning
 

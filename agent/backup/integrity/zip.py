@@ -4,6 +4,7 @@ The directory is walked in pieces, so that a million members cost no memory. Tak
 """
 
 import bz2
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -90,9 +91,27 @@ class Zip:
         source = self._source
         tail_at = max(0, source.size - 65_535 - _END.size)
         tail = source.read_at(tail_at, source.size - tail_at)
-        place = tail.rfind(b"PK\x05\x06")
-        if place < 0 or len(tail) - place < _END.size:
+        places = [match.start() for match in re.finditer(b"PK\x05\x06", tail)]
+        places = [place for place in places if len(tail) - place >= _END.size]
+        if not places:
             raise BrokenStructure(sentence("its end, with the directory of its members, is missing"))
+        # a comment may hold the same four letters: the true one leads to a directory, and its comment ends the file
+        fitting = [place for place in places if self._leads_to_directory(tail, place, tail_at)]
+        exact = [
+            place for place in fitting if len(tail) - place - _END.size == tail[place + 20] + 256 * tail[place + 21]
+        ]
+        return self._end(tail, (exact or fitting or places)[-1], tail_at)
+
+    def _leads_to_directory(self, tail: bytes, place: int, tail_at: int) -> bool:
+        try:
+            begin, _, count, _ = self._end(tail, place, tail_at)
+            return not count or self._source.read_at(begin, 4) == b"PK\x01\x02"
+        except BrokenCopy:
+            return False
+
+    def _end(self, tail: bytes, place: int, tail_at: int) -> tuple[int, int, int, int]:
+        """As :meth:`_directory`, by the end that stands at ``place``."""
+        source = self._source
         _, _, _, _, count, size, begin, _ = _END.unpack_from(tail, place)
         end = tail_at + place
         if (count == 0xFFFF or size == _FULL or begin == _FULL) and end >= _LOCATOR.size:
