@@ -10,7 +10,8 @@ import msgspec
 
 from agent.backup import place
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts
-from inventory.grammars.file_patterns import MAX_DEPTH, FilePattern, one_form
+from inventory.base.forms import one_form
+from inventory.grammars.file_patterns import MAX_DEPTH, FilePattern
 from inventory.protocol.reasons import sentence
 
 MOST_FILES: Final = 2_000_000  # looked at in one look

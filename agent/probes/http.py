@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from agent.clients.http.body import Body, read_body
-from agent.clients.http.charset import BodyText, decode_body, normalised
+from agent.clients.http.charset import BodyText, decode_body
 from agent.clients.http.cookies import Cookies
 from agent.clients.http.http1 import (
     Head,
@@ -28,6 +28,7 @@ from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expi
 from agent.failure import ProbeFailed, printable
 from agent.first_steps import CALL, CHANGED, MACHINE_ON
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.base.forms import one_form
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Reason, Why, joined, sentence, template
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
@@ -352,7 +353,7 @@ class _Fetch:
         return UP, ""
 
     async def _found(self, wanted: str, pattern: bool, text: BodyText) -> bool:
-        return await search(normalised(wanted), text.text) if pattern else normalised(wanted) in text.text
+        return await search(one_form(wanted), text.text) if pattern else one_form(wanted) in text.text
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
         """Where a redirect leads. Raises ProbeFailed when it must not be followed."""

@@ -8,9 +8,10 @@ the copy: a file copied or touched later is not newer for it.
 import calendar
 import datetime
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Final
+
+from inventory.base.forms import one_form
 
 MAX_LENGTH: Final = 512
 MAX_DEPTH: Final = 16  # directories, where ** stands
@@ -54,11 +55,6 @@ def _class(class_body: str) -> str:
     if not members:
         return "." if negated else "(?!)"
     return f"[{'^' if negated else ''}{members}]"
-
-
-def one_form(name: str) -> str:
-    """The form in which names and patterns are compared (NFC): Macs write ế to shares as e with two marks."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 class FilePattern:

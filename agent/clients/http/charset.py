@@ -6,12 +6,12 @@ What cannot be decoded is said, so that nobody takes it for "not there". Vietnam
 
 import codecs
 import re
-import unicodedata
 from typing import Final
 
 import msgspec
 
 from agent.failure import printable
+from inventory.base.forms import one_form
 from inventory.protocol.reasons import Why, sentence
 
 MAX_PRESCAN: Final = 1024  # bytes in which a page may name its own charset
@@ -89,11 +89,6 @@ class BodyText(msgspec.Struct, frozen=True):
         return bool(self.unreadable) and not (self.ascii_sure and words.isascii())
 
 
-def normalised(text: str) -> str:
-    """The one form in which texts are compared."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
 def decode_body(data: bytes | bytearray, content_type: bytes = b"") -> BodyText:
     """By the byte order mark, Content-Type, or what the page says itself; else UTF-8, else windows-1252."""
     data = bytes(data)
@@ -104,7 +99,7 @@ def decode_body(data: bytes | bytearray, content_type: bytes = b"") -> BodyText:
     if not label:
         return _guessed(data)
     if table := _TABLES.get(label):
-        return BodyText(normalised(data.decode("latin-1").translate(dict(enumerate(table)))))
+        return BodyText(one_form(data.decode("latin-1").translate(dict(enumerate(table)))))
     codec = _codec(label)
     if codec is None:  # a browser guesses then, too
         guess = _guessed(data)
@@ -142,23 +137,23 @@ def _guessed(data: bytes) -> BodyText:
         codec = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
         return _decoded(data, codec, codec)
     try:
-        return BodyText(normalised(data.decode("utf-8")))
+        return BodyText(one_form(data.decode("utf-8")))
     except UnicodeDecodeError as error:
         if error.end == len(data) and error.reason == "unexpected end of data":
-            return BodyText(normalised(data[: error.start].decode("utf-8")))  # cut at the limit, within a letter
-        text = normalised(data.decode("cp1252", "haidang-c1"))
+            return BodyText(one_form(data[: error.start].decode("utf-8")))  # cut at the limit, within a letter
+        text = one_form(data.decode("cp1252", "haidang-c1"))
         return BodyText(text, sentence("it is not UTF-8 and does not say which charset it is in"))
 
 
 def _decoded(data: bytes, codec: str, label: str) -> BodyText:
     if codec.startswith(("cp125", "cp874")):  # bytes that mean nothing there are control characters to a browser
-        return BodyText(normalised(data.decode(codec, "haidang-c1")))
+        return BodyText(one_form(data.decode(codec, "haidang-c1")))
     wide = codec.startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
     decoder = codecs.getincrementaldecoder(codec)("strict")
     try:
-        return BodyText(normalised(decoder.decode(data)))  # a letter cut off at the end is left out
+        return BodyText(one_form(decoder.decode(data)))  # a letter cut off at the end is left out
     except UnicodeDecodeError:
-        text = normalised(data.decode(codec, "replace"))
+        text = one_form(data.decode(codec, "replace"))
         stateful = wide or codec.startswith(("iso2022", "hz"))
         return BodyText(text, sentence("it is not all {label}, as it says", label=printable(label)), not stateful)
 

@@ -280,3 +280,11 @@ async def test_a_resolver_that_hangs_delays_only_its_own_names(monkeypatch: pyte
     with pytest.raises(ProbeFailed):
         await resolver.addresses("127.0.0.1", "ipv6")
     await resolver.close()
+
+
+async def test_an_expected_text_in_either_form() -> None:
+    import unicodedata
+
+    async with service(says(unicodedata.normalize("NFD", "Chào bạn\r\n").encode())) as port:
+        outcome = await Tcp(host="127.0.0.1", port=port, expect="Chào bạn").run(look())
+    assert (outcome.state, outcome.reason) == (UP, "")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clients.http.charset import _TCVN, _VISCII, decode_body, normalised
+from agent.clients.http.charset import _TCVN, _VISCII, decode_body
+from inventory.base.forms import one_form
 
 VIETNAMESE = "Cổng thông tin điện tử tỉnh Sóc Trăng: sửa chữa, đặt lịch, khiếu nại, tố cáo"
 TONES = "\u0300\u0301\u0303\u0309\u0323"
@@ -57,7 +58,7 @@ def test_vietnamese_in_every_charset(text: str, charset: str, quoted: str) -> No
     assert (read.text, read.unreadable) == (text, "")
     if charset in ("utf-8", "utf-16be"):
         apart = unicodedata.normalize("NFD", text)
-        assert decode_body(apart.encode(charset), content_type).text == text == normalised(apart)
+        assert decode_body(apart.encode(charset), content_type).text == text == one_form(apart)
 
 
 @given(syllables(), st.sampled_from(["windows-1258", "TCVN3", "viscii", "utf-8"]))
@@ -69,7 +70,7 @@ def test_named_by_the_page_itself(text: str, charset: str) -> None:
         f"<?xml version='1.0' encoding='{charset}'?>",
         f'<!-- <meta charset="utf-16"> --><meta charset={charset}>',
     ):
-        assert decode_body(head.encode() + body).text == normalised(head) + text
+        assert decode_body(head.encode() + body).text == one_form(head) + text
 
 
 @given(syllables(), st.sampled_from(["utf-8-sig", "utf-16"]))
@@ -106,7 +107,7 @@ def test_what_cannot_be_decoded_may_hide_a_text() -> None:
 )
 def test_any_bytes_give_a_text(data: bytes, charset: str) -> None:
     read = decode_body(data, f"text/html; charset={charset}".encode())
-    assert read.text == normalised(read.text)
+    assert read.text == one_form(read.text)
 
 
 @pytest.mark.parametrize(("name", "table"), [("TCVN5712-1", _TCVN), ("VISCII", _VISCII)])
