@@ -45,7 +45,7 @@ class Body:
         self.overlong = self.surplus = self.trailing = False
         self.undecoded: Why = ""
         try:
-            self._decoders = [*decoders(transfer), *decoders(content)]
+            self._decoders = [*decoders(transfer), *decoders(content)] if transfer or content else []
         except UnknownCoding as unknown:
             if keep:
                 raise
@@ -95,7 +95,7 @@ async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep
     """The content of an answer, at most ``limit`` bytes of it. Raises ProbeFailed when it ends early or is damaged."""
     transfer = [
         name
-        for value in head.fields.get(b"transfer-encoding", [])
+        for value in head.fields.get(b"transfer-encoding", ())
         for name in (part.strip().lower() for part in value.split(b","))
         if name not in (b"", b"identity")
     ]

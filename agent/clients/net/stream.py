@@ -6,8 +6,11 @@ Every way to end by a deadline is the caller's ``asyncio.timeout``.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +24,7 @@ from agent.probe import Address, Limits
 from inventory.protocol.reasons import sentence, template
 
 WANTS_CERTIFICATE: Final = template("{who} wants a certificate of the agent's, which has none to show")
+_WATCHES: Final = sys.platform != "win32"  # its loop cannot watch a socket
 _MARGIN: Final = 0.05  # seconds before the look's end in which the last address has failed
 CHUNK: Final = 65_536
 
@@ -32,12 +36,13 @@ class CertificateRequired(ProbeFailed):
 class TcpStream:
     """A connected socket. ``who`` names its far end in reasons."""
 
-    __slots__ = ("_flight", "_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "waited", "who")
+    __slots__ = ("_asked", "_flight", "_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "waited", "who")
 
     def __init__(self, sock: socket.socket, who: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._reads = 0
+        self._asked = False  # something was sent since the last reading
         self._flight: bytearray | None = None  # what the server sends during the handshake
         self.who = who
         self.waited = 0.0  # seconds that went by on addresses that did not answer, before this one was begun
@@ -66,10 +71,18 @@ class TcpStream:
         await self._send(data)
 
     async def _send(self, data: bytes) -> None:
+        self._asked = True
         try:
-            await self._loop.sock_sendall(self._sock, data)
+            sent = self._sock.send(data)  # most of what a look sends fits into the kernel's buffer
+        except BlockingIOError:
+            sent = 0
         except OSError as error:
             raise from_oserror(error, self.who) from None
+        if sent < len(data):
+            try:
+                await self._loop.sock_sendall(self._sock, memoryview(data)[sent:])
+            except OSError as error:
+                raise from_oserror(error, self.who) from None
 
     async def _receive(self, size: int = CHUNK) -> bytes:
         self._reads += 1
@@ -77,6 +90,14 @@ class TcpStream:
             # reading what has already come does not yield: a fast, endless sender would hold the loop
             await asyncio.sleep(0)
         try:
+            if self._asked and _WATCHES:
+                self._asked = False
+                # the answer to what was just sent is not there yet: to ask the kernel for it first would cost as much
+                await _readable(self._loop, self._sock)
+                try:
+                    return self._sock.recv(size)
+                except BlockingIOError:
+                    pass  # the kernel threw away a damaged packet
             return await self._loop.sock_recv(self._sock, size)
         except OSError as error:
             raise from_oserror(error, self.who) from None
@@ -165,13 +186,16 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     """
     allowed = candidates(addresses, limits, port)
 
+    if len(allowed) == 1:
+        start = time.perf_counter()
+        stream = await _connect(allowed[0], port)  # the caller's own deadline says more than one of ours
+        return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
     deadline = time.perf_counter() + seconds - min(_MARGIN, seconds / 10)
 
     async def attempt(address: Address) -> tuple[TcpStream, float]:
         start = time.perf_counter()
         try:
-            # of a name with one address the caller's own deadline says more
-            async with asyncio.timeout(deadline - start if len(allowed) > 1 else None):
+            async with asyncio.timeout(deadline - start):
                 stream = await _connect(address, port)
         except TimeoutError:
             raise ProbeFailed(sentence("{address} did not answer", address=endpoint(address, port))) from None
@@ -195,7 +219,13 @@ async def _connect(address: Address, port: int) -> TcpStream:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, socket_address(address, port))
+        if not _WATCHES:
+            await loop.sock_connect(sock, socket_address(address, port))
+        elif (error_number := sock.connect_ex(socket_address(address, port))) == errno.EINPROGRESS:
+            await _writable(loop, sock)
+            error_number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if _WATCHES and error_number:
+            raise OSError(error_number, os.strerror(error_number))
     except OSError as error:
         sock.close()
         raise from_oserror(error, who) from None
@@ -203,6 +233,29 @@ async def _connect(address: Address, port: int) -> TcpStream:
         sock.close()
         raise
     return TcpStream(sock, who)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sock, _wake, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sock)
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(sock, _wake, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(sock)
+
+
+def _wake(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def endpoint(address: Address, port: int) -> str:
