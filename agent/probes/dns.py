@@ -174,7 +174,7 @@ class Dns(Probe, frozen=True, kw_only=True):
                 end = time.monotonic() + max(context.timeout - resolved - _MARGIN, _MARGIN)
 
                 async def ask(address: Address) -> DnsAnswer:
-                    return await self._exchange(address, context, max(end - time.monotonic(), _MARGIN), measures)
+                    return await self._exchange(address, context, end, measures)
 
                 first = await first_to_answer(allowed, ask, datagram_stagger(len(allowed), context.timeout - resolved))
                 latency = first.answer.latency
@@ -202,12 +202,13 @@ class Dns(Probe, frozen=True, kw_only=True):
         return Outcome(UP, "", latency, measures)
 
     async def _exchange(
-        self, address: Address, context: ProbeContext, seconds: float, measures: dict[str, float]
+        self, address: Address, context: ProbeContext, end: float, measures: dict[str, float]
     ) -> DnsAnswer:
-        """The answer of one address, whichever way it comes."""
+        """The answer of one address, whichever way it comes; by UDP until ``end``, by ``time.monotonic()``."""
         query, started, ignored = self.query(), time.monotonic(), 0
         if self.transport == "udp":
             wire = query.to_wire()
+            seconds = max(end - time.monotonic(), _MARGIN)
             try:
                 request = DatagramRequest(address, self.port, wire, lambda packet: _parse_reply(query, packet))
                 datagram = await request.exchange(self.tries, seconds)
