@@ -22,7 +22,8 @@ from agent.clients.tls.contexts import (
     judged_chain,
     presented_chain,
 )
-from agent.clients.tls.staple import StapleChecker, StapleQuestion
+from agent.clients.tls.question import StapleQuestion
+from agent.clients.tls.staple import StapleChecker
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords

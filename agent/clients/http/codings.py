@@ -4,6 +4,8 @@ All members and frames of a body are read, and what follows the last one is told
 header and without it (RFC 9110, 8.4.1.2, tells why both are found).
 """
 
+import importlib
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
@@ -195,12 +197,11 @@ class _Brotli(_Steps):
 
 def _zstd() -> Decoder | None:
     try:
-        from compression import zstd  # type: ignore[import-not-found]  # Python 3.14's own
+        if sys.version_info >= (3, 14):
+            return _Zstd(importlib.import_module("compression.zstd"))
+        from backports import zstd  # optional
     except ImportError:
-        try:
-            from backports import zstd  # optional
-        except ImportError:
-            return None
+        return None
     return _Zstd(zstd)
 
 

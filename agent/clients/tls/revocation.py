@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from agent.clients.tls import ocsp
+from agent.clients.tls.question import StapleQuestion
 from agent.failure import ProbeFailed, printable
 from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
-
-    from agent.clients.tls.staple import StapleQuestion
 
 MAX_RESPONSE: Final = 16 << 20  # bytes of a response or a list
 MAX_PLACES: Final = 3  # responders, and lists, that are asked
@@ -31,7 +30,7 @@ class _Unheard(Exception):
         self.reason = reason
 
 
-def ask(question: "StapleQuestion") -> None:
+def ask(question: StapleQuestion) -> None:
     """Return when somebody says "not revoked". Raises ProbeFailed: down when revoked, degraded when nobody can say."""
     from cryptography import x509
 
@@ -116,9 +115,7 @@ def _lists(leaf: "Certificate") -> list[str]:
     ]
 
 
-def _ask_responder(
-    url: str, leaf: "Certificate", issuer: "Certificate", question: "StapleQuestion", end: float
-) -> None:
+def _ask_responder(url: str, leaf: "Certificate", issuer: "Certificate", question: StapleQuestion, end: float) -> None:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.ocsp import OCSPRequestBuilder
@@ -130,7 +127,7 @@ def _ask_responder(
     ocsp.check_response(response, question.chain, question.now, whose)
 
 
-def _ask_list(url: str, leaf: "Certificate", issuer: "Certificate", question: "StapleQuestion", end: float) -> None:
+def _ask_list(url: str, leaf: "Certificate", issuer: "Certificate", question: StapleQuestion, end: float) -> None:
     from cryptography import x509
 
     data = _fetch(url, None, question, end)
@@ -157,7 +154,7 @@ def _ask_list(url: str, leaf: "Certificate", issuer: "Certificate", question: "S
     ocsp.check_dates(begins, ends, moment, whose)
 
 
-def _fetch(url: str, post: bytes | None, question: "StapleQuestion", end: float) -> bytes:
+def _fetch(url: str, post: bytes | None, question: StapleQuestion, end: float) -> bytes:
     """By HTTP, as both are published (RFC 5280, 4.2.1.13). Raises _Unheard."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
@@ -186,7 +183,7 @@ def _fetch(url: str, post: bytes | None, question: "StapleQuestion", end: float)
     return data
 
 
-def _allowed_address(host: str, port: int, question: "StapleQuestion") -> str:
+def _allowed_address(host: str, port: int, question: StapleQuestion) -> str:
     """The first address of a name that the agent's limits allow. Raises _Unheard, OSError."""
     networks = [ipaddress.ip_network(network) for network in question.networks]
     if question.ports and port not in question.ports:

@@ -10,11 +10,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from agent.clients.net.resolve import address_literal
+from agent.clients.tls.question import StapleAnswer, StapleQuestion
 from agent.failure import ProbeFailed
 from inventory.protocol.reasons import pack, sentence, unpack
 
@@ -26,29 +27,6 @@ RETRY: Final = 300.0  # seconds after none
 MAX_HANDSHAKE: Final = 262_144  # bytes that are read
 MAX_REMEMBERED: Final = 1_000  # servers
 _PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from agent.clients.tls.staple import main; main()"
-
-
-class StapleQuestion(msgspec.Struct, frozen=True):
-    """What the process is told."""
-
-    address: str
-    port: int
-    name: str  # for SNI
-    chain: tuple[bytes, ...]  # of the certificate that was judged, leaf first, with its issuers; DER
-    seconds: float  # to take at most
-    now: float  # seconds since the epoch
-    ask: bool = False  # the responder or the CRL, where nothing is stapled
-    networks: tuple[str, ...] = ()  # that these may be in; empty: any
-    ports: tuple[int, ...] = ()
-
-
-class StapleAnswer(msgspec.Struct):
-    """``known``: somebody said that the certificate is not revoked. ``notes``: what a person may want to know."""
-
-    state: int = 0
-    reason: Any = ""
-    known: bool = False
-    notes: tuple[Any, ...] = ()
 
 
 class StapleChecker:
