@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
 
+from agent.uplink.http_library import aiohttp
 from inventory.base.trust import judge_alike
 
 SERVER_NAME: Final = "haidang-collector"  # what every collector's certificate says, whatever the URL's host
