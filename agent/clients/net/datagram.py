@@ -81,8 +81,9 @@ class DatagramRequest(Generic[T]):
         """Have ``answered`` filled in; returns what ends it."""
         loop = asyncio.get_running_loop()
         if sys.platform == "linux":
-            loop.add_reader(sock, self._read, sock, future)
-            return lambda: loop.remove_reader(sock)
+            number = sock.fileno()  # for a socket that it does not know the loop would write out what it is
+            loop.add_reader(number, self._read, sock, future)
+            return lambda: loop.remove_reader(number)
         return loop.create_task(self._read_plainly(sock, future)).cancel
 
     async def _send_and_wait(

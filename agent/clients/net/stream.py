@@ -237,20 +237,22 @@ async def _connect(address: Address, port: int) -> TcpStream:
 
 async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(sock, _wake, ready)
+    number = sock.fileno()  # for a socket that it does not know the loop would write out what it is
+    loop.add_reader(number, _wake, ready)
     try:
         await ready
     finally:
-        loop.remove_reader(sock)
+        loop.remove_reader(number)
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(sock, _wake, ready)
+    number = sock.fileno()
+    loop.add_writer(number, _wake, ready)
     try:
         await ready
     finally:
-        loop.remove_writer(sock)
+        loop.remove_writer(number)
 
 
 def _wake(ready: "asyncio.Future[None]") -> None:
