@@ -70,6 +70,7 @@ class Outcome(msgspec.Struct, frozen=True):
     # No look was made, for none was due (a rationed kind); the last result speaks on for its hold, so the scheduler has
     # nothing to record. Where somebody asked all the same (``once``), state and reason say why.
     skipped: bool = False
+    notes: tuple[Why, ...] = ()  # for who looks by hand (``once``): no fault, and no part of the result
 
 
 def unknown(reason: Why) -> Outcome:

@@ -56,6 +56,7 @@ class ReadVerdict(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     read: int = 0
     by: str = ""  # what was done: "gzip, tar", "restic check"
+    content: int | None = None  # bytes that came out of it, however it is wrapped; None where nobody tells
 
 
 class BackupCopy(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ class BackupFacts(msgspec.Struct, kw_only=True):
     count: int = 0
     total: int = 0
     sizes: list[tuple[float, int]] = []  # (at, size) of complete copies before, oldest first
+    contents: list[tuple[float, int]] = []  # (at, bytes that came out) of those that were read through, oldest first
     locks: list[RepositoryLock] = []
     missing: list[str] = []  # what ought to be among the copies and is not
     notes: list[str] = []  # what a person should know, though it is no fault

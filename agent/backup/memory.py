@@ -25,6 +25,7 @@ class ScanHistory(msgspec.Struct):
     began: float = 0.0
     lately: dict[str, tuple[int, int, float]] = {}
     sizes: dict[str, tuple[float, int]] = {}
+    contents: dict[str, tuple[float, int]] = {}  # as sizes, of what came out when a copy was read through
 
 
 class ReadMark(msgspec.Struct):
@@ -105,13 +106,19 @@ def apply_history(facts: BackupFacts, memory: BackupMemory, settle: float) -> No
     for copy in facts.copies:
         if not copy.growing and not copy.wrong and copy.size is not None and not copy.future:
             history.sizes[copy.name.hex()] = (copy.at, copy.size)
-    newest = sorted(history.sizes.items(), key=lambda item: item[1])[-MOST_SIZES:]
-    history.sizes = dict(newest)
-    facts.sizes = [size for _, size in newest]
-    memory.save_history(history)
     verdicts = memory.verdicts()
     facts.copies = [msgspec.structs.replace(copy, verdict=verdicts.get(copy.stamp)) for copy in facts.copies]
+    for copy in facts.copies:
+        if copy.verdict is not None and copy.verdict.content is not None and copy.name.hex() in history.sizes:
+            history.contents[copy.name.hex()] = (copy.at, copy.verdict.content)
+    history.sizes, history.contents = _newest(history.sizes), _newest(history.contents)
+    facts.sizes, facts.contents = list(history.sizes.values()), list(history.contents.values())
+    memory.save_history(history)
     facts.check = facts.check or verdicts.get(REPOSITORY)
+
+
+def _newest(sizes: dict[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
+    return dict(sorted(sizes.items(), key=lambda item: item[1])[-MOST_SIZES:])
 
 
 def _history_entry(copy: BackupCopy, history: ScanHistory, now: float) -> tuple[str, tuple[int, int, float]]:

@@ -10,6 +10,7 @@ import msgspec
 
 from agent.backup import place
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts
+from inventory.base.forms import one_form
 from inventory.grammars.file_patterns import MAX_DEPTH, FilePattern
 from inventory.protocol.reasons import sentence
 
@@ -135,7 +136,7 @@ class _Walk:
 
     def _fits(self, name: str, segment: int) -> Mapping[str, str] | None:
         regex = self._pattern.segments[segment]
-        matched = regex.fullmatch(name) if regex is not None else None
+        matched = regex.fullmatch(one_form(name)) if regex is not None else None
         return matched.groupdict() if matched is not None else None
 
     def _file(self, entry: "os.DirEntry[str]", directory: int, pending: PendingDirectory) -> FoundFile | None:

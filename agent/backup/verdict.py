@@ -119,6 +119,13 @@ def flaw(copy: BackupCopy, policy: BackupPolicy) -> Why:
         )
     if copy.verdict is not None and copy.verdict.state == BROKEN:
         return sentence("{who} is broken: {reason}", who=who, reason=unpack(copy.verdict.reason))
+    content = copy.verdict.content if copy.verdict is not None else None
+    if content is not None and content < policy.smallest:
+        return (
+            sentence("{who} is empty: nothing comes out of it", who=who)
+            if content == 0
+            else sentence("{who} has only {size} bytes in it, unpacked", who=who, size=content)
+        )
     return ""
 
 
@@ -177,23 +184,24 @@ def _check_newer_copies(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
 
 
 def _check_size(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy) -> None:
-    if newest.size is None:
-        return
-    usual = usual_size([size for at, size in facts.sizes if at < newest.at], newest.size)
-    if usual is None:
-        return
-    middle, least = usual
-    builder.measures["size_ratio"] = newest.size / middle
-    if newest.size < least:
-        share = newest.size / middle
-        builder.add_reason(
-            DEGRADED,
-            sentence(
-                "{newest} is suspiciously small: {share:n} of its usual size",
-                newest=copy_name(newest),
-                share=f"{share:.0%}",
-            ),
-        )
+    content = newest.verdict.content if newest.verdict is not None else None
+    usual = usual_size([size for at, size in facts.sizes if at < newest.at], newest.size or 0)
+    if newest.size is not None and usual is not None:
+        builder.measures["size_ratio"] = newest.size / usual[0]
+        if newest.size < usual[1]:
+            _add_small(builder, newest, newest.size / usual[0])
+            return
+    # unpacked: a container has its own size, whatever is in it
+    usual = usual_size([size for at, size in facts.contents if at < newest.at], content or 0)
+    if content is not None and usual is not None and content < usual[1]:
+        _add_small(builder, newest, content / usual[0])
+
+
+def _add_small(builder: OutcomeBuilder, newest: BackupCopy, share: float) -> None:
+    words = sentence(
+        "{newest} is suspiciously small: {share:n} of its usual size", newest=copy_name(newest), share=f"{share:.0%}"
+    )
+    builder.add_reason(DEGRADED, words)
 
 
 def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:

@@ -30,7 +30,8 @@ class OnceResult(msgspec.Struct, frozen=True):
     at: int
     latency_seconds: float | None
     measures: dict[str, float]
-    reason: str
+    reason: str  # also of a look that is up, where the kind says something all the same
+    notes: list[str] = []
 
 
 def select_checks(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
@@ -67,7 +68,10 @@ async def run_checks(
             )
         state, reason = state_and_reason(outcome, check.thresholds)
         name, measures = states.NAMES[state], dict(outcome.measures)
-        return OnceResult(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
+        if state == states.UP:
+            reason = outcome.reason
+        notes = [english(note) for note in outcome.notes]
+        return OnceResult(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason, notes)
 
     tasks = [asyncio.create_task(one(check)) for check in checks]
     try:
@@ -120,7 +124,14 @@ def table(results: Sequence[OnceResult]) -> list[str]:
     """Lines of aligned columns: check, kind, state, latency, reason."""
     rows = [("CHECK", "KIND", "STATE", "LATENCY", "WHY")]
     rows += [
-        (result.check, result.kind, result.state, _latency(result.latency_seconds), result.reason) for result in results
+        (
+            result.check,
+            result.kind,
+            result.state,
+            _latency(result.latency_seconds),
+            "; ".join(filter(None, (str(result.reason), *result.notes))),
+        )
+        for result in results
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [

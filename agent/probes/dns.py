@@ -14,19 +14,21 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.reversename
+import msgspec
 from dns.rdtypes.ANY.TXT import TXT
 from msgspec import Meta
 
+from agent.clients.net.address_policy import candidates, datagram_stagger, first_to_answer
 from agent.clients.net.datagram import DatagramRequest, DatagramTimeout
 from agent.clients.net.kernel_stamps import KernelTimestamping
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import connect, endpoint
-from agent.failure import ProbeFailed
+from agent.failure import ProbeFailed, printable
 from agent.first_steps import BUSY, CALL
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Why, joined, sentence
-from inventory.protocol.states import DOWN, UNKNOWN, UP
+from inventory.protocol.states import DOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
 _RCODE_TEXTS = {
@@ -37,6 +39,15 @@ _RCODE_TEXTS = {
     "NOTIMP": sentence("it does not do this kind of question"),
     "REFUSED": sentence("it refuses to answer this client"),
 }
+
+
+class DnsAnswer(msgspec.Struct, frozen=True):
+    """``latency``: seconds from the first question to this address. ``ignored``: packets that were no answer."""
+
+    query: dns.message.QueryMessage
+    reply: dns.message.Message
+    latency: float
+    ignored: int
 
 
 class Dns(Probe, frozen=True, kw_only=True):
@@ -159,11 +170,15 @@ class Dns(Probe, frozen=True, kw_only=True):
                 resolved = time.monotonic() - started
                 if address_literal(self.server) is None:
                     measures["resolve_seconds"] = resolved
-                if forbidden := context.limits.forbids(addresses[0], self.port):
-                    return Outcome(UNKNOWN, forbidden)
-                query = self.query()
-                seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
-                reply, latency = await self._exchange(query, addresses[0], context, seconds, measures)
+                allowed = candidates(addresses, context.limits, self.port)
+                end = time.monotonic() + max(context.timeout - resolved - _MARGIN, _MARGIN)
+
+                async def ask(address: Address) -> DnsAnswer:
+                    return await self._exchange(address, context, end, measures)
+
+                first = await first_to_answer(allowed, ask, datagram_stagger(len(allowed), context.timeout - resolved))
+                latency = first.answer.latency
+                measures["ignored_replies"] = first.answer.ignored
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
@@ -178,23 +193,22 @@ class Dns(Probe, frozen=True, kw_only=True):
                 None,
                 measures,
             )
-        fault = self._fault(query, reply, measures)
+        fault = self._fault(first.answer, measures)
         if fault:
-            return Outcome(DOWN, sentence("{server}: {fault}", server=self.server, fault=fault), latency, measures)
+            who = self.server
+            if len(allowed) > 1:
+                who = sentence("{server} ({address})", server=self.server, address=first.address)
+            return Outcome(DOWN, sentence("{server}: {fault}", server=who, fault=fault), latency, measures)
         return Outcome(UP, "", latency, measures)
 
     async def _exchange(
-        self,
-        query: dns.message.QueryMessage,
-        address: Address,
-        context: ProbeContext,
-        seconds: float,
-        measures: dict[str, float],
-    ) -> tuple[dns.message.Message, float]:
-        """The answer and its latency in seconds, whichever way it comes."""
-        started = time.monotonic()
+        self, address: Address, context: ProbeContext, end: float, measures: dict[str, float]
+    ) -> DnsAnswer:
+        """The answer of one address, whichever way it comes; by UDP until ``end``, by ``time.monotonic()``."""
+        query, started, ignored = self.query(), time.monotonic(), 0
         if self.transport == "udp":
             wire = query.to_wire()
+            seconds = max(end - time.monotonic(), _MARGIN)
             try:
                 request = DatagramRequest(address, self.port, wire, lambda packet: _parse_reply(query, packet))
                 datagram = await request.exchange(self.tries, seconds)
@@ -213,14 +227,15 @@ class Dns(Probe, frozen=True, kw_only=True):
                     )
                     words = joined([words, others])
                 raise ProbeFailed(words) from None
-            measures["ignored_replies"] = datagram.ignored
+            ignored = datagram.ignored
             if not datagram.message.flags & dns.flags.TC:
-                return datagram.message, datagram.seconds
+                return DnsAnswer(query, datagram.message, datagram.seconds, ignored)
         reply = await _by_tcp(query, address, self.port, context)
-        return reply, time.monotonic() - started
+        return DnsAnswer(query, reply, time.monotonic() - started, ignored)
 
-    def _fault(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> Why:
+    def _fault(self, answer: DnsAnswer, measures: dict[str, float]) -> Why:
         """What is not as expected, or ""; fills in what the answer measures."""
+        query, reply = answer.query, answer.reply
         code = dns.rcode.to_text(reply.rcode())
         if code != self.rcode:
             meaning = _RCODE_TEXTS.get(code, sentence("an error"))
@@ -228,13 +243,20 @@ class Dns(Probe, frozen=True, kw_only=True):
                 "answered {code} ({meaning}), expected {rcode}", code=code, meaning=meaning, rcode=self.rcode
             )
         rdtype = query.question[0].rdtype
-        sets = [candidate for candidate in reply.answer if candidate.rdtype == rdtype]
+        owners = _names_led_to(query.question[0].name, reply)
+        sets = [candidate for candidate in reply.answer if candidate.rdtype == rdtype and candidate.name in owners]
         records = {record for candidate in sets for record in candidate}
         measures["answers"] = len(records)
         if sets:
             measures["ttl_seconds"] = min(candidate.ttl for candidate in sets)
         if self.rcode != "NOERROR":
             return ""
+        strangers = [rrset for rrset in reply.answer if rrset.rdtype == rdtype and rrset.name not in owners]
+        if not records and strangers:
+            return sentence(
+                "it answers for {owner}, which is another name than the one asked for",
+                owner=printable(strangers[0].name.to_text(), 100),
+            )
         if not records:
             return sentence("the name exists or leads on, but has no record of type {type}", type=self.type)
         expected = {self._record(text): text for text in self.expect}
@@ -251,6 +273,21 @@ class Dns(Probe, frozen=True, kw_only=True):
         if self.exact and others:
             return sentence("answered also {others}, which is not expected", others=_record_list(others))
         return ""
+
+
+def _names_led_to(name: dns.name.Name, reply: dns.message.Message) -> set[dns.name.Name]:
+    """The name asked for and those that aliases in the answer lead to from there (CNAME; DNAME's come with one)."""
+    names = {name}
+    while True:
+        further = {
+            record.target
+            for rrset in reply.answer
+            if rrset.rdtype == dns.rdatatype.CNAME and rrset.name in names
+            for record in rrset
+        } - names
+        if not further:
+            return names
+        names |= further
 
 
 def _same_record(expected: dns.rdata.Rdata, actual: dns.rdata.Rdata) -> bool:

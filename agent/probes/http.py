@@ -5,20 +5,21 @@ import re
 import ssl
 import time
 from typing import Annotated, Final, Literal
-from urllib.parse import urljoin
 
 from msgspec import Meta
 
+from agent.clients.http.body import Body, read_body
+from agent.clients.http.charset import BodyText, decode_body
+from agent.clients.http.cookies import Cookies
 from agent.clients.http.http1 import (
-    Body,
     Head,
     Url,
     ascii_host,
     build_request,
     parse_fields,
     parse_url,
-    read_body,
     read_head,
+    redirect_url,
 )
 from agent.clients.http.pattern import compiled, search
 from agent.clients.net.resolve import Resolver, address_literal
@@ -27,13 +28,13 @@ from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expi
 from agent.failure import ProbeFailed, printable
 from agent.first_steps import CALL, CHANGED, MACHINE_ON
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.base.forms import one_form
 from inventory.protocol.mail_words import MailWords
-from inventory.protocol.reasons import Reason, Why, sentence, template
-from inventory.protocol.states import DEGRADED, DOWN, UP
+from inventory.protocol.reasons import Reason, Why, joined, sentence, template
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "upgrade"})
-_COOKIE: Final = re.compile(rb"[!-~]{1,4096}")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _WAITED_FOR: Final = {
     "resolve": sentence("the name was not resolved"),
@@ -68,10 +69,12 @@ class Http(Probe, frozen=True, kw_only=True):
 
     Up when the last answer's status is one of ``expect_status`` and its body passes. The body is read to its end or
     to ``max_body``; one that is longer is degraded, as is one longer than its Content-Length. Texts and patterns are
-    searched in what was read, decoded as UTF-8 (other bytes never match). Patterns have no backreferences and no
+    searched in what was read, its codings undone and decoded as browsers do (byte order mark, Content-Type, what the
+    page says itself, else UTF-8), all in the same form of Unicode. What cannot be decoded is never taken for a text
+    that is not there: the check is degraded, or unknown, and says why. Patterns have no backreferences and no
     look-around, so that their search takes time in proportion to the body's length, whatever a server sends.
-    Redirects are followed up to ``max_redirects`` with the cookies set on the way; own header fields go to the
-    first origin only. With ``max_redirects: 0`` the redirect itself is judged. No proxy is used.
+    Redirects are followed up to ``max_redirects`` with the cookies set on the way (RFC 6265); own header fields go to
+    the first origin only. With ``max_redirects: 0`` the redirect itself is judged. No proxy is used.
     """
 
     kind = "http"
@@ -178,7 +181,7 @@ class Http(Probe, frozen=True, kw_only=True):
 
 def _status_range(item: int | str) -> tuple[int, int]:
     """The first and last status that an item of ``expect_status`` allows. Raises ValueError."""
-    matched = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", str(item))
+    matched = re.fullmatch(r"([1-9]\d\d)(?:-([1-9]\d\d))?", str(item))
     if not matched:
         raise ValueError(sentence("{item} is neither a status nor a range such as '200-299'", item=repr(item)))
     return int(matched[1]), int(matched[2] or matched[1])
@@ -192,7 +195,9 @@ class _Fetch:
         self.context = context
         self.measures: dict[str, float] = {}
         self.phase = "resolve"
-        self.cookies: dict[tuple[str, str], str] = {}  # (host, name) -> value
+        self.cookies = Cookies()
+        self.second_choice = ""  # who answered, where that was not the first address
+        self.waited = 0.0  # seconds for addresses that did not answer, which are in no figure
 
     async def run(self) -> Outcome:
         self.start = self.mark = time.perf_counter()
@@ -200,13 +205,19 @@ class _Fetch:
             async with asyncio.timeout(self.context.timeout):
                 state, reason = await self._follow()
         except ProbeFailed as failure:
-            return Outcome(failure.state, failure.reason, None, self.measures)
+            return Outcome(failure.state, self._by_whom(failure.reason), None, self.measures)
         except TimeoutError:
             reason = sentence(
                 "{waited_for} within {timeout:n} s", waited_for=_WAITED_FOR[self.phase], timeout=self.context.timeout
             )
             return Outcome(DOWN, reason, None, self.measures)
-        return Outcome(state, reason, time.perf_counter() - self.start, self.measures)
+        return Outcome(state, self._by_whom(reason), time.perf_counter() - self.start - self.waited, self.measures)
+
+    def _by_whom(self, reason: Why) -> Why:
+        """The reason, with the address that answered where it was not the first of the name's."""
+        if not reason or not self.second_choice:
+            return reason
+        return sentence("{who}: {reason}", who=self.second_choice, reason=reason)
 
     def _end_phase(self, phase: str, following: str) -> None:
         """A phase has ended: add its time to its measure."""
@@ -226,7 +237,7 @@ class _Fetch:
             stream = await self._open(url, url.origin == first)
             try:
                 head = await self._exchange(
-                    stream, build_request(url, method, fields + self._cookies_for(url), content)
+                    stream, build_request(url, method, fields + self.cookies.fields_for(url), content)
                 )
                 location = head.last_value(b"location") if head.status in _REDIRECTS else None
                 if location is None or not probe.max_redirects:
@@ -234,7 +245,7 @@ class _Fetch:
             finally:
                 stream.close()
             hops += 1
-            self._keep_cookies(url, head)
+            self.cookies.keep(url, head)
             url = self._redirect_target(url, location, hops)
             self.measures["redirects"] = hops
             if head.status == 303 or (head.status in (301, 302) and method == "POST"):
@@ -252,6 +263,9 @@ class _Fetch:
         self.mark, self.phase = time.perf_counter(), "connect"
         remaining = probe_context.timeout - (self.mark - self.start)
         stream, _ = await connect(addresses, url.port, probe_context.limits, remaining)
+        self.mark += stream.waited
+        self.waited += stream.waited
+        self.second_choice = stream.who if stream.waited else ""
         self._end_phase("connect", "tls")
         if not url.tls:
             self.phase = "first_byte"
@@ -291,41 +305,55 @@ class _Fetch:
     async def _check_answer(self, stream: TcpStream, head: Head, method: str) -> tuple[int, Why]:
         probe = self.probe
         if not any(low <= head.status <= high for low, high in map(_status_range, probe.expect_status)):
-            return DOWN, sentence(
+            words = sentence(
                 "status {status} instead of {expect_status}",
                 status=head.status,
                 expect_status=", ".join(map(str, probe.expect_status)),
             )
+            nowhere = head.status in _REDIRECTS and head.last_value(b"location") is None
+            return DOWN, joined([words, sentence("it does not say where to (no Location)")]) if nowhere else words
         self.phase = "body"
         keep = bool(probe.expect_body or probe.refuse_body or probe.expect_pattern or probe.refuse_pattern)
+        if keep and method == "HEAD":
+            return UNKNOWN, sentence("the answer to HEAD has no body to look into: ask with GET")
         body = await read_body(stream, head, method, probe.max_body, keep)
         self._end_phase("body", "judge")
         self.measures["body_bytes"] = body.size
         if keep:
-            fault = await self._search(body)
+            text = decode_body(body.data, head.last_value(b"content-type") or b"")
+            state, fault = await self._search(body, text)
             if fault:
-                return DOWN, fault
+                return state, fault
+        if body.undecoded:
+            return DEGRADED, body.undecoded
         if body.overlong:
             return DEGRADED, sentence(
                 "the body is longer than {max_body} bytes; the rest was not read", max_body=probe.max_body
             )
         if body.surplus:
             return DEGRADED, sentence("the body is longer than its Content-Length says")
+        if body.trailing:
+            return DEGRADED, sentence("after the end of the compressed body come bytes that say nothing")
         return UP, ""
 
-    async def _search(self, body: Body) -> Why:
+    async def _search(self, body: Body, text: BodyText) -> tuple[int, Why]:
         """What is wrong with the body, or ""."""
         probe = self.probe
-        text = body.data.decode("utf-8", "replace")
-        if probe.expect_body and probe.expect_body not in text:
-            return self._body_fault(_LACKS, body, probe.expect_body)
-        if probe.refuse_body and probe.refuse_body in text:
-            return self._body_fault(_CONTAINS, body, probe.refuse_body)
-        if probe.expect_pattern and not await search(probe.expect_pattern, text):
-            return self._body_fault(_NO_MATCH, body, probe.expect_pattern)
-        if probe.refuse_pattern and await search(probe.refuse_pattern, text):
-            return self._body_fault(_MATCHES, body, probe.refuse_pattern)
-        return ""
+        for wanted, pattern in ((probe.expect_body, False), (probe.expect_pattern, True)):
+            if wanted and not await self._found(wanted, pattern, text):
+                fault = self._body_fault(_NO_MATCH if pattern else _LACKS, body, wanted)
+                return DOWN, joined([fault, text.unreadable]) if text.unreadable else fault
+        hidden = False
+        for refused, pattern in ((probe.refuse_body, False), (probe.refuse_pattern, True)):
+            if refused and await self._found(refused, pattern, text):
+                return DOWN, self._body_fault(_MATCHES if pattern else _CONTAINS, body, refused)
+            hidden = hidden or (bool(refused) and text.may_hide(refused))
+        if hidden:  # "not found" says nothing then
+            return DEGRADED, sentence("part of the body cannot be read: {why}", why=text.unreadable)
+        return UP, ""
+
+    async def _found(self, wanted: str, pattern: bool, text: BodyText) -> bool:
+        return await search(one_form(wanted), text.text) if pattern else one_form(wanted) in text.text
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
         """Where a redirect leads. Raises ProbeFailed when it must not be followed."""
@@ -333,13 +361,11 @@ class _Fetch:
             raise ProbeFailed(
                 sentence("redirected more than {max_redirects} times", max_redirects=self.probe.max_redirects)
             )
-        # raw UTF-8 and spaces are common there, against the standard
-        text = location.decode("utf-8", "replace").partition("#")[0].replace(" ", "%20")
         try:
-            following = parse_url(urljoin(str(url), text))
+            following = redirect_url(url, location)
         except ValueError as error:
             raise ProbeFailed(
-                sentence("redirected to {text}: {error}", text=printable(text, 100), error=error)
+                sentence("redirected to {text}: {error}", text=printable(location, 100), error=error)
             ) from None
         if url.tls and not following.tls and not self.probe.allow_downgrade:
             raise ProbeFailed(
@@ -354,18 +380,6 @@ class _Fetch:
             return sentence(words[1], count=self.probe.max_body, text=printable(text))
         return sentence(words[0], text=printable(text))
 
-    def _keep_cookies(self, url: Url, head: Head) -> None:
-        for line in head.fields.get(b"set-cookie", ())[:50]:
-            name, equals, value = line.partition(b";")[0].partition(b"=")
-            name, value = name.strip(), value.strip()
-            # what goes into our own header must not be able to end a line there
-            if equals and name and len(self.cookies) < 50 and _COOKIE.fullmatch(name + value):
-                self.cookies[url.host, name.decode()] = value.decode()
-
-    def _cookies_for(self, url: Url) -> tuple[tuple[str, str], ...]:
-        pairs = "; ".join(f"{name}={value}" for (host, name), value in self.cookies.items() if host == url.host)
-        return (("Cookie", pairs),) if pairs else ()
-
     def _visit_key(self, url: Url, method: str) -> object:
         """Where the way has been: the same place with other cookies is another place."""
-        return url, method, self._cookies_for(url)
+        return url, method, self.cookies.fields_for(url)

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from agent.clients.icmp.pinger import IcmpPinger
 from agent.clients.icmp.platform import open_pinger
+from agent.clients.net.address_policy import candidates, together
 from agent.clients.net.emodel import jitter, mos
 from agent.clients.net.ping_result import PingResult
 from agent.clients.net.resolve import Resolver, address_literal
@@ -27,8 +28,9 @@ class Icmp(Probe, frozen=True, kw_only=True):
     """Pings a host: up when it answers, with loss, round trips, jitter, and an estimate of fitness for a call.
 
     The latency is the mean round trip, from handing a request to the kernel to the kernel's stamp on the reply.
-    Refusals on the way (unreachable, too many routers, a firewall's) are told as the reason. Of a name's addresses the
-    first is pinged. The requests are sent closer together when they would not fit into half of the timeout.
+    Refusals on the way (unreachable, too many routers, a firewall's) are told as the reason. Of a name's addresses,
+    the families in turn, the first that answers at all is judged; each has its part of the timeout. The requests
+    are sent closer together when they would not fit into half of the timeout.
     """
 
     kind = "icmp"
@@ -84,12 +86,9 @@ class Icmp(Probe, frozen=True, kw_only=True):
             async with asyncio.timeout(context.timeout):
                 addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
             resolved = time.monotonic() - started
-            if forbidden := context.limits.forbids(addresses[0]):
-                return Outcome(UNKNOWN, forbidden)
-            spacing = min(self.spacing, context.timeout * _SHARE / max(self.count - 1, 1))
-            seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
-            pinger = context.client(IcmpPinger, open_pinger)
-            result = await pinger.ping(addresses[0], self.count, spacing, self.size, seconds)
+            allowed = candidates(addresses, context.limits)
+            measures = {"resolve_seconds": resolved} if address_literal(self.host) is None else {}
+            return await self._ping_each(context, allowed, time.monotonic() + context.timeout - resolved, measures)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         except TimeoutError:
@@ -99,8 +98,31 @@ class Icmp(Probe, frozen=True, kw_only=True):
                     "the name {host} was not resolved within {timeout:n} s", host=self.host, timeout=context.timeout
                 ),
             )
-        measures = {"resolve_seconds": resolved} if address_literal(self.host) is None else {}
-        return self._outcome(addresses[0], result, seconds, measures)
+
+    async def _ping_each(
+        self, context: ProbeContext, addresses: list[Address], end: float, measures: dict[str, float]
+    ) -> Outcome:
+        """One address after the other, until one answers."""
+        pinger = context.client(IcmpPinger, open_pinger)
+        silent: list[Outcome] = []
+        for place, address in enumerate(addresses):
+            left = max(end - time.monotonic(), _MARGIN)
+            seconds = max(left / (len(addresses) - place) - _MARGIN, _MARGIN)
+            spacing = min(self.spacing, (left / (len(addresses) - place)) * _SHARE / max(self.count - 1, 1))
+            try:
+                result = await pinger.ping(address, self.count, spacing, self.size, seconds)
+            except ProbeFailed as failure:
+                silent.append(Outcome(failure.state, failure.reason))
+                continue
+            outcome = self._outcome(address, result, seconds, dict(measures))
+            if result.rtts:
+                return outcome
+            silent.append(outcome)
+        if len(silent) == 1:
+            return silent[0]
+        combined = together([ProbeFailed(outcome.reason, outcome.state) for outcome in silent])
+        worst = next(outcome for outcome in silent if outcome.state == combined.state)
+        return Outcome(combined.state, combined.reason, None, worst.measures)
 
     def _outcome(self, address: Address, result: PingResult, seconds: float, measures: dict[str, float]) -> Outcome:
         rtts = result.rtts

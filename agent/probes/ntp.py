@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
+from agent.clients.net.address_policy import candidates, datagram_stagger, first_to_answer
 from agent.clients.net.datagram import DatagramReply as Answered
 from agent.clients.net.datagram import DatagramRequest, DatagramTimeout
 from agent.clients.net.kernel_stamps import KernelTimestamping
@@ -103,11 +104,15 @@ class Ntp(Probe, frozen=True, kw_only=True):
                 resolved = time.monotonic() - started
                 if address_literal(self.server) is None:
                     measures["resolve_seconds"] = resolved
-                if forbidden := context.limits.forbids(addresses[0], self.port):
-                    return Outcome(UNKNOWN, forbidden)
-                datagram = await self._exchange(
-                    addresses[0], max(context.timeout - resolved - _MARGIN, _MARGIN), measures
-                )
+                allowed = candidates(addresses, context.limits, self.port)
+                end = time.monotonic() + max(context.timeout - resolved - _MARGIN, _MARGIN)
+
+                async def ask(address: Address) -> Answered[NtpReply]:
+                    return await self._exchange(address, max(end - time.monotonic(), _MARGIN), measures)
+
+                first = await first_to_answer(allowed, ask, datagram_stagger(len(allowed), context.timeout - resolved))
+                datagram = first.answer
+                measures["ignored_replies"] = datagram.ignored
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
@@ -118,7 +123,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
                 timeout=context.timeout,
             )
             return Outcome(DOWN, late, None, measures)
-        state, reason = self._evaluate(datagram, endpoint(addresses[0], self.port), measures)
+        state, reason = self._evaluate(datagram, endpoint(first.address, self.port), measures)
         return Outcome(state, reason, datagram.seconds, measures)
 
     async def _exchange(self, address: Address, seconds: float, measures: dict[str, float]) -> Answered[NtpReply]:
@@ -132,7 +137,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
             except DatagramTimeout as timeout:
                 ignored += timeout.ignored
                 continue
-            measures["ignored_replies"] = ignored + datagram.ignored
+            datagram.ignored += ignored
             return datagram
         measures["ignored_replies"] = ignored
         who = endpoint(address, self.port)

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from agent.clients.icmp.pinger import IcmpPinger
 from agent.clients.icmp.platform import open_pinger
+from agent.clients.net.address_policy import candidates, first_to_answer
 from agent.clients.net.emodel import jitter, mos_from_rating, rating
 from agent.clients.net.kernel_stamps import KernelTimestamping
 from agent.clients.net.ping_result import PingResult
@@ -24,6 +25,7 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 FEWEST: Final = 10  # packets that say anything of a path
 _SHARE: Final = 0.8  # of the timeout that sending may take
 _LATE_AFTER: Final = 1.0  # seconds after which a reply is lost: nobody waits for it in a conference
+_ASK_SHARE: Final = 0.4  # of the timeout, for finding out which of several addresses answers
 _MARGIN: Final = 0.01  # seconds before the look's end
 
 
@@ -35,7 +37,8 @@ class Path(Probe, frozen=True, kw_only=True):
     above its mark (the defaults are those usual for interactive video: 1% loss, 30 ms jitter, 150 ms each way as in
     ITU-T G.114), or the estimated quality (E-model of G.107) below ``min_mos``. A reply after more than a second
     counts as lost. Where the burst would take more than four fifths of the timeout, fewer packets are sent. Of a
-    name's addresses the first is taken. The latency is the mean round trip.
+    name with several addresses, the families in turn, one packet each asks which of them answers; the first that
+    does gets the burst. The latency is the mean round trip.
     """
 
     kind = "path"
@@ -107,9 +110,9 @@ class Path(Probe, frozen=True, kw_only=True):
             resolved = time.monotonic() - started
             if address_literal(self.host) is None:
                 measures["resolve_seconds"] = resolved
-            if forbidden := context.limits.forbids(addresses[0], self.port or None):
-                return Outcome(UNKNOWN, forbidden)
-            remaining = context.timeout - resolved - _MARGIN
+            allowed = candidates(addresses, context.limits, self.port or None)
+            address = await self._answering(context, allowed, (context.timeout - resolved) * _ASK_SHARE)
+            remaining = context.timeout - (time.monotonic() - started) - _MARGIN
             count = min(self.count, int(remaining * _SHARE / self.spacing) + 1)
             if count < FEWEST:
                 return Outcome(
@@ -121,7 +124,7 @@ class Path(Probe, frozen=True, kw_only=True):
                     ),
                 )
             result = await self._send_burst(
-                context, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE_AFTER)
+                context, address, count, min(remaining, (count - 1) * self.spacing + _LATE_AFTER)
             )
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
@@ -132,7 +135,22 @@ class Path(Probe, frozen=True, kw_only=True):
                     "the name {host} was not resolved within {timeout:n} s", host=self.host, timeout=context.timeout
                 ),
             )
-        return self._outcome(addresses[0], result, measures)
+        return self._outcome(address, result, measures)
+
+    async def _answering(self, context: ProbeContext, addresses: list[Address], seconds: float) -> Address:
+        """The address to send the burst to. Raises ProbeFailed when none of several answers."""
+        if len(addresses) == 1:
+            return addresses[0]
+        end = time.monotonic() + seconds
+
+        async def ask(address: Address) -> None:
+            result = await self._send_burst(context, address, 1, max(end - time.monotonic(), _MARGIN))
+            if not result.rtts:
+                words = sentence("{address} did not answer", address=address)
+                state = result.state if result.errors else DOWN
+                raise ProbeFailed(joined([words, *result.errors[:1]]), state)
+
+        return (await first_to_answer(addresses, ask, seconds / (len(addresses) + 1))).address
 
     async def _send_burst(self, context: ProbeContext, address: Address, count: int, seconds: float) -> PingResult:
         if self.port:

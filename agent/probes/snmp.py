@@ -3,12 +3,13 @@
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from agent.clients.look_memory import CheckMemory
+from agent.clients.net.address_policy import candidates, datagram_stagger, first_to_answer
 from agent.clients.net.resolve import Resolver
 from agent.clients.snmp import (
     Community,
@@ -137,12 +138,19 @@ class Snmp(Probe, frozen=True, kw_only=True):
         memory = context.client(CheckMemory, CheckMemory)
         try:
             addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
-            if forbidden := context.limits.forbids(addresses[0], self.port):
-                return Outcome(UNKNOWN, forbidden)
-            seconds = max(context.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
-            target = SnmpTarget(addresses[0], self.port, self._access(context, addresses[0]))
-            session = await context.client(Client, Client).session(target, seconds)
-            findings = await self._read_device(session, memory.get(self, lambda: _CheckState(self)), memory.now)
+            allowed = candidates(addresses, context.limits, self.port)
+            end = started + context.timeout - _MARGIN
+
+            async def ask(address: Address) -> tuple[SnmpSession, Mapping[str, Value]]:
+                seconds = max(end - time.monotonic(), _MARGIN)
+                target = SnmpTarget(address, self.port, self._access(context, address))
+                session = await context.client(Client, Client).session(target, seconds)
+                return session, await session.get([*OIDS, *([self.oid] if self.oid else [])])
+
+            first = await first_to_answer(allowed, ask, datagram_stagger(len(allowed), end - time.monotonic()))
+            session, cells = first.answer
+            state = memory.get(self, lambda: _CheckState(self))
+            findings = await self._read_device(session, cells, state, memory.now)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         return findings.outcome(session)
@@ -153,10 +161,11 @@ class Snmp(Probe, frozen=True, kw_only=True):
         credential = context.credential(self.credential, Destination(self.host, address))
         return access_from_credential(self.credential, self.version, credential)
 
-    async def _read_device(self, session: SnmpSession, state: "_CheckState", now: Callable[[], float]) -> "_Findings":
-        """The device's time first, then each part that is wanted. Raises ProbeFailed if it does not answer at all."""
+    async def _read_device(
+        self, session: SnmpSession, cells: Mapping[str, Value], state: "_CheckState", now: Callable[[], float]
+    ) -> "_Findings":
+        """The device's time, in ``cells``, then each part that is wanted."""
         findings = _Findings()
-        cells = await session.get([*OIDS, *([self.oid] if self.oid else [])])
         uptime = state.uptimes.update(cells, now())
         findings.add_measures(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
         if self.oid:

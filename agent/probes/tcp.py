@@ -11,6 +11,7 @@ from agent.clients.net.stream import TcpStream, connect
 from agent.failure import ProbeFailed, printable
 from agent.first_steps import BUSY, CALL, MACHINE_ON
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.base.forms import one_form
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Reason, sentence
 from inventory.protocol.states import DOWN, UP
@@ -94,7 +95,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
             await stream.send(self.send.encode())
         expected = self.expect.encode()
         received = b""
-        while expected not in received:
+        while expected not in received and one_form(self.expect) not in one_form(received.decode("utf-8", "replace")):
             if len(received) >= MOST_READ:
                 raise ProbeFailed(
                     sentence(

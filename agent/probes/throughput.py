@@ -8,7 +8,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.clients.http.http1 import Head, Url, parse_url, read_body
+from agent.clients.http.body import read_body
+from agent.clients.http.http1 import Head, Url, parse_url
 from agent.clients.http.transfer import TransferRefused, clock_difference, download, upload
 from agent.clients.net.resolve import Resolver
 from agent.clients.net.stream import TcpStream, connect

@@ -9,25 +9,28 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from agent.clients.http.http1 import ascii_host
-from agent.clients.net.resolve import Resolver, address_literal
-from agent.clients.net.stream import TcpStream, connect
+from agent.clients.net.resolve import Resolver, address_literal, bare_host
+from agent.clients.net.stream import CertificateRequired, TcpStream, connect
+from agent.clients.net.tls_records import ClientCertificateWanted
 from agent.clients.tls import chain as tls_chain
 from agent.clients.tls.contexts import (
     CLOCK_FLOOR,
     TlsContexts,
     expiry_of,
     handshake_failure,
+    issuer_path,
+    judged_chain,
     presented_chain,
-    verified_chain,
 )
-from agent.clients.tls.staple import StapleChecker, StapleQuestion
+from agent.clients.tls.question import StapleQuestion
+from agent.clients.tls.staple import StapleChecker
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
-from inventory.protocol.reasons import Why, sentence
+from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
-DAY: Final = 86_400
+_REFUSAL_SECONDS: Final = 0.1  # that a server of TLS 1.3 is given, at least, to refuse
 _VERSIONS: Final = {"TLSv1": 10, "TLSv1.1": 11, "TLSv1.2": 12, "TLSv1.3": 13}
 _WAITED_FOR: Final = {
     "resolve": sentence("the name was not resolved"),
@@ -42,10 +45,13 @@ class Tls(Probe, frozen=True, kw_only=True):
     Down, with the fault's name first: expired, not yet valid, wrong host, self-signed, unknown issuer, incomplete
     chain (the server does not send an intermediate), revoked (a stapled OCSP response says so). A refused certificate
     is looked at once more, without judging, to name the fault. Degraded: fewer than ``warn_days`` left for the
-    certificate or one that the server sends with it, or a stapled response that is out of date, wrongly signed or
-    missing though the certificate demands one. The stapled response is asked for on a second connection: at the first
-    look, for another certificate, every hour, and at each look while something is wrong with it. With
-    ``verify: false`` dates and a stapled response are judged, not issuer and name.
+    certificate or another of the path by which it was verified (whatever else the server sends), or a stapled response
+    that is out of date, wrongly signed or missing though the certificate demands one. The stapled response is asked
+    for on a second connection: at the first look, for another certificate, every hour, and at each look while
+    something is wrong with it. With ``revocation: true`` the certificate's OCSP responder or its list of revoked
+    certificates (CRL) is asked then, where no response is stapled; degraded when nobody can be asked. A server that
+    wants a certificate of the agent's is up when its own is good, and ``once`` says so. With ``verify: false`` dates
+    and a stapled response are judged, not issuer and name.
     """
 
     kind = "tls"
@@ -56,8 +62,11 @@ class Tls(Probe, frozen=True, kw_only=True):
         Measure("connect_seconds", "seconds", "Time to connect", exported=False),
         Measure("handshake_seconds", "seconds", "Time of the TLS handshake", exported=False),
         Measure("certificate_expiry_timestamp_seconds", "timestamp", "When the server's certificate expires"),
-        Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates sent expires"),
+        Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates relied on expires"),
         Measure("tls_version", "status", "Version of TLS agreed on, times ten: 12 or 13", exported=False),
+        Measure(
+            "revocation_known", "flag", "Whether somebody said that the certificate is not revoked", exported=False
+        ),
     )
     down_mail = MailWords(
         steps=(
@@ -91,6 +100,9 @@ class Tls(Probe, frozen=True, kw_only=True):
         ),
     ] = True
     staple: Annotated[bool, Meta(description="Ask for a stapled OCSP response, on a second connection")] = True
+    revocation: Annotated[
+        bool, Meta(description="Ask the certificate's OCSP responder or CRL too, where no response is stapled")
+    ] = False
     family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Addresses to use")] = "any"
     authority: Annotated[
         str, Meta(description="PEM file at the agent with the CAs to trust, instead of the machine's own")
@@ -122,7 +134,8 @@ class _Handshake:
         self.phase = "resolve"
         self.addresses: list[Address] = []
         self.address = ""  # that answered
-        self.issuers: list[bytes] = []  # verified, the root among them
+        self.notes: list[Why] = []
+        self.wants_certificate: Why = ""  # the server, of us
 
     async def run(self) -> Outcome:
         self.start = time.perf_counter()
@@ -146,7 +159,9 @@ class _Handshake:
         return self._outcome(*await self._evaluate(chain))
 
     def _outcome(self, state: int, reason: Why) -> Outcome:
-        return Outcome(state, reason, self.latency, self.measures)
+        if self.wants_certificate and self.wants_certificate != reason:
+            reason = joined([reason, self.wants_certificate]) if reason else self.wants_certificate
+        return Outcome(state, reason, self.latency, self.measures, notes=tuple(self.notes))
 
     def _seconds_left(self) -> float:
         return self.context.timeout - (time.perf_counter() - self.start)
@@ -158,7 +173,7 @@ class _Handshake:
         return self.contexts.get(verify=verify, authority=self.probe.authority, limits=self.context.limits)
 
     async def _handshake(self) -> list[bytes]:
-        """The measured handshake; the chain that the server sent. Raises what a refused certificate raises."""
+        """The measured handshake; the path to judge, leaf first. Raises what a refused certificate raises."""
         probe = self.probe
         self.addresses = await self.context.client(Resolver, Resolver).addresses(self.host, probe.family)
         if address_literal(self.host) is None:
@@ -173,26 +188,44 @@ class _Handshake:
             tls = await stream.start_tls(context, self.name)
             elapsed = self.measures["handshake_seconds"] = time.perf_counter() - started
             self.latency = self.measures["connect_seconds"] + elapsed
-            chain = presented_chain(tls)
-            self._note_certificates(tls, chain)
+            chain = judged_chain(tls, probe.verify)
+            self._note_certificates(chain, tls.version())
             if probe.verify:
-                verified = verified_chain(tls)
-                self.contexts.add_intermediates(verified)
-                self.issuers = verified[1:]
+                self.contexts.add_intermediates(chain)
+            if tls.version() == "TLSv1.3":
+                await self._hear_refusal(stream)
             return chain
         except ssl.SSLCertVerificationError:
             raise
+        except ClientCertificateWanted as wanted:
+            # of version 1.2: its certificate was taken, or the handshake had ended before
+            self.latency = self.measures["connect_seconds"] + time.perf_counter() - started
+            self.wants_certificate = handshake_failure(wanted, stream.who).reason
+            chain = issuer_path(list(wanted.chain))
+            self._note_certificates(chain, "TLSv1.2")
+            return chain
         except ssl.SSLError as error:
             raise handshake_failure(error, stream.who) from None
         finally:
             stream.close()
 
-    def _note_certificates(self, tls: ssl.SSLObject, chain: Sequence[bytes]) -> None:
+    async def _hear_refusal(self, stream: TcpStream) -> None:
+        """In version 1.3 a server refuses after the client's handshake has ended."""
+        seconds = min(max(_REFUSAL_SECONDS, 3 * self.measures["connect_seconds"]), max(self._seconds_left() / 2, 0.01))
+        try:
+            async with asyncio.timeout(seconds):
+                await stream.hear_refusal()
+        except CertificateRequired as wanted:
+            self.wants_certificate = wanted.reason
+        except (ProbeFailed, TimeoutError):
+            pass  # it says nothing: it waits for us
+
+    def _note_certificates(self, chain: Sequence[bytes], tls_version: str | None) -> None:
         dates = [date for date in map(expiry_of, chain) if date is not None]
         if dates:
             self.measures["certificate_expiry_timestamp_seconds"] = dates[0]
             self.measures["chain_expiry_timestamp_seconds"] = min(dates)
-        version = _VERSIONS.get(tls.version() or "")
+        version = _VERSIONS.get(tls_version or "")
         if version:
             self.measures["tls_version"] = version
 
@@ -205,7 +238,7 @@ class _Handshake:
                 try:
                     tls = await stream.start_tls(self._tls_context(verify=False), self.name)
                     chain = presented_chain(tls)
-                    self._note_certificates(tls, chain)
+                    self._note_certificates(issuer_path(chain), tls.version())
                 finally:
                     stream.close()
         except (ProbeFailed, ssl.SSLError, TimeoutError):
@@ -221,32 +254,40 @@ class _Handshake:
         fault = tls_chain.date_fault(chain, now)
         if fault:
             return DOWN, fault
-        if self.probe.staple:
+        if self.probe.staple or self.probe.revocation:
             failure = await self._check_staple(chain, now)
             if failure is not None:
                 return failure.state, failure.reason
-        left = (self.measures.get("chain_expiry_timestamp_seconds", float("inf")) - now) / DAY
-        if left < self.probe.warn_days:
-            leaf_expires = self.measures["certificate_expiry_timestamp_seconds"]
-            whose = (
-                sentence("the certificate")
-                if (leaf_expires - now) / DAY < self.probe.warn_days
-                else sentence("a certificate in the chain")
-            )
-            return DEGRADED, sentence("{whose} expires in {left:n} days", whose=whose, left=f"{max(left, 0):.1f}")
-        return UP, ""
+        ends = [date for date in map(expiry_of, chain) if date is not None]
+        warning = tls_chain.expiry_warning(ends, self.probe.warn_days, now)
+        return (DEGRADED, warning) if warning else (UP, "")
 
     async def _check_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:
         """What a stapled response says against the certificate. No answer on this way says nothing."""
         seconds = max(self._seconds_left(), 0.01)
+        limits = self.context.limits
         question = StapleQuestion(
-            self.address, self.probe.port, self.name, (*chain, *self.issuers), seconds=seconds, now=now
+            self.address,
+            self.probe.port,
+            bare_host(self.name),
+            tuple(chain),
+            seconds=seconds,
+            now=now,
+            ask=self.probe.revocation,
+            networks=tuple(map(str, limits.networks)),
+            ports=limits.ports,
         )
         try:
             async with asyncio.timeout(seconds):
-                await self.context.client(StapleChecker, StapleChecker).check(question)
+                answer = await self.context.client(StapleChecker, StapleChecker).check(question)
         except TimeoutError:
-            return None
+            answer = None
         except ProbeFailed as failure:
             return failure
+        if answer is not None:
+            self.measures["revocation_known"] = float(answer.known)
+            self.notes += answer.notes
+            return None
+        if self.probe.revocation:
+            return ProbeFailed(sentence("nobody has said in time whether the certificate is revoked"), DEGRADED)
         return None

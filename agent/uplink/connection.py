@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
+
+from agent.uplink.http_library import aiohttp
+from inventory.base.trust import judge_alike
 
 SERVER_NAME: Final = "haidang-collector"  # what every collector's certificate says, whatever the URL's host
 NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: an agent whose clock says 1970 has to get through
@@ -50,7 +52,7 @@ def tls_context(authorities: Sequence[str], identity: Path | None) -> ssl.SSLCon
 
     Raises ssl.SSLError or OSError when the files are not what they should be.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = judge_alike(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
     context.load_verify_locations(cadata="\n".join(authorities))

@@ -13,6 +13,7 @@ from aiosmtplib import SMTPException, SMTPHeloError, SMTPResponseException
 from alerts.channels.config import RelaySettings
 from alerts.channels.outbox import OutgoingMail
 from alerts.channels.smtp_verdict import NO_REPLY, Stage, Verdict, verdict
+from inventory.base.trust import judge_alike
 
 MAX_REPLY_LENGTH: Final = 200  # characters of a server's words that are kept
 QUIT_TIMEOUT_S: Final = 2.0  # seconds for QUIT
@@ -281,9 +282,7 @@ def _recipient_and_options(mail: OutgoingMail, smtp: aiosmtplib.SMTP) -> tuple[s
 
 def tls_context(ca: object, verify: bool = True) -> ssl.SSLContext:
     """A context that believes the machine's authorities, or those in the file ``ca``. Raises OSError."""
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    # a server's own certificate may be named as its authority
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context = judge_alike(ssl.create_default_context(cafile=str(ca) if ca else None))
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

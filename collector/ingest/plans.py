@@ -15,7 +15,6 @@ import msgspec
 from collector.keys.plan_signatures import PlanVerifier
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import Lifespan, RegisteredCheck
-from inventory.protocol import kinds
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
 from inventory.protocol.reasons import template
@@ -25,7 +24,6 @@ log = logging.getLogger("collector.ingest")
 MAX_CHECKS: Final = 20_000  # of one plan
 MAX_HOLD: Final = 31 * 86_400_000  # ms: a monthly check's
 EARLIEST_BIRTH: Final = 1_704_067_200_000  # ms: 2024, when there was no agent yet that could have looked
-MAX_PER: Final = 2**53
 UNSIGNED: Final = template(
     "a plan without a signature: this collector did not serve it, or the agent's program is too old to keep one"
 )
@@ -184,20 +182,9 @@ class Plans:
             kinds=tuple(check.kind for check in plan.checks),
             widths=widths,
             width=sum(widths),
-            columns={kind: _possible_scales(kind, columns) for kind, columns in plan.columns.items()},
+            columns=plan.columns,
         )
         return compiled
-
-
-def _possible_scales(kind: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """A store of before may hold plans that agents made up: a scale that cannot be is the kind's, else 1."""
-    if all(0 < column.per <= MAX_PER for column in columns):
-        return columns
-    known = kinds.load().get(kind)
-    usual = {column.name: column.per for column in known.columns} if known is not None else {}
-    return tuple(
-        column if 0 < column.per <= MAX_PER else Column(column.name, usual.get(column.name, 1)) for column in columns
-    )
 
 
 def _decode_plan(agent: str, encoded: bytes) -> Plan:
@@ -212,6 +199,4 @@ def _decode_plan(agent: str, encoded: bytes) -> Plan:
         raise PlanError(f"more than {MAX_CHECKS} checks, or one of them twice")
     if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
         raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
-    if any(not 0 < column.per <= MAX_PER for columns in plan.columns.values() for column in columns):
-        raise PlanError("a measure whose scale cannot be")
     return plan

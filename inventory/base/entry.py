@@ -2,37 +2,38 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Final
 
 NEEDS: Final = {  # what an extra brings, by the names that are imported
     "agent": ("icmplib", "OpenSSL", "psutil", "pysnmp"),
-    "collector": ("aiosmtplib", "apsw", "holidays", "jinja2", "prometheus_client"),
+    "collector": ("aiosmtplib", "apsw", "holidays", "jinja2", "prometheus_client", "pyrage"),
 }
 NOT_INSTALLED: Final = 2  # exit code
 
 
-def agent() -> int:
+def agent(argv: Sequence[str] | None = None) -> int:
     """``haidang-agent``."""
-    return _start("haidang-agent", "agent.cli.main", "agent")
+    return _start("haidang-agent", "agent.cli.main", "agent", argv)
 
 
-def collector() -> int:
+def collector(argv: Sequence[str] | None = None) -> int:
     """``haidang-collector``."""
-    return _start("haidang-collector", "collector.commands.main", "collector")
+    return _start("haidang-collector", "collector.commands.main", "collector", argv)
 
 
-def alerts() -> int:
+def alerts(argv: Sequence[str] | None = None) -> int:
     """``haidang-alerts``."""
-    return _start("haidang-alerts", "alerts.cli.main", "collector")
+    return _start("haidang-alerts", "alerts.cli.main", "collector", argv)
 
 
-def inventory() -> int:
+def inventory(argv: Sequence[str] | None = None) -> int:
     """``haidang-inventory``."""
-    return _start("haidang-inventory", "inventory.cli.main", "")
+    return _start("haidang-inventory", "inventory.cli.main", "", argv)
 
 
-def _start(program: str, module: str, extra: str) -> int:
+def _start(program: str, module: str, extra: str, argv: Sequence[str] | None) -> int:
     missing = [name for name in NEEDS.get(extra, ()) if find_spec(name) is None]
     if missing:
         print(
@@ -41,5 +42,5 @@ def _start(program: str, module: str, extra: str) -> int:
             file=sys.stderr,
         )
         return NOT_INSTALLED
-    exit_code: int = importlib.import_module(module).main()
+    exit_code: int = importlib.import_module(module).main(argv)
     return exit_code

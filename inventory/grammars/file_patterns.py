@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from inventory.base.forms import one_form
 from inventory.grammars.time_zones import zone_named
 
 MAX_LENGTH: Final = 512
@@ -59,7 +60,7 @@ class FilePattern:
             raise ValueError(f"a pattern is up to {MAX_LENGTH} characters and does not begin with /")
         self._tokens_used: set[str] = set()
         self.segments: list[re.Pattern[str] | None] = []
-        for segment in text.split("/"):
+        for segment in one_form(text).split("/"):
             if segment in ("", ".", ".."):
                 raise ValueError(f"the pattern {text!r} has an empty part, . or ..")
             self.segments.append(None if segment == "**" else self._compiled(segment))

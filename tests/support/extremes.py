@@ -87,6 +87,7 @@ class PushExample(NamedTuple):
             backlog=3,
             plans=[self.plan],
             health={"looks": 5.0},
+            signatures=[b"signature"],
         )
 
 

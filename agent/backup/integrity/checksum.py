@@ -8,6 +8,7 @@ from typing import Final
 from agent.backup import place
 from agent.backup.integrity.hashes import LENGTHS, ResumableHash
 from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
+from inventory.base.forms import one_form
 from inventory.protocol.reasons import sentence
 
 ENDINGS: Final = (".sha512", ".sha512sum", ".sha256", ".sha256sum", ".sha1", ".sha1sum", ".md5", ".md5sum")
@@ -49,11 +50,15 @@ def _entry_for(content: bytes, name: bytes, alone: bool) -> tuple[str, str] | No
     """(kind, hex digits) for a name. ``alone``: a file for this copy only, whose line may name none, or a path."""
     entries = list(_entries(content))
     for entry_name, digits in entries:
-        if entry_name is not None and entry_name.rpartition(b"/")[2] == name:
+        if entry_name is not None and _text(entry_name.rpartition(b"/")[2]) == _text(name):
             return LENGTHS[len(digits)], digits
     if alone and len(entries) == 1 and entries[0][0] is None:
         return LENGTHS[len(entries[0][1])], entries[0][1]
     return None
+
+
+def _text(name: bytes) -> str:
+    return one_form(os.fsdecode(name))
 
 
 def _entries(content: bytes) -> Iterator[tuple[bytes | None, str]]:

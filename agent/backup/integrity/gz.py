@@ -4,7 +4,7 @@ import zlib
 from typing import Final
 
 from agent.backup.integrity.inflate import Inflate
-from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
+from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State, SuspectCopy
 from agent.backup.integrity.sinks import Sink
 from inventory.protocol.reasons import sentence
 
@@ -47,7 +47,7 @@ class Gzip:
         if self._members and self._data[self._at] == 0:  # padding, as tapes and block devices leave it
             while self._fill(1):
                 if self._data[self._at :].strip(b"\0"):
-                    raise BrokenCopy(sentence("after its end come bytes that are no gzip data"))
+                    raise SuspectCopy(sentence("after its end come bytes that are no gzip data"))
                 self._at = len(self._data)
             return False
         return True
@@ -74,7 +74,9 @@ class Gzip:
 
     def _header(self) -> None:
         if self._members and (self._fill(2) < 2 or self._data[self._at : self._at + 2] != MAGIC):
-            raise BrokenCopy(sentence("after its end come bytes that are no gzip data"))
+            # what stands before them has come out whole, and gzip itself only warns
+            self._sink.finish()
+            raise SuspectCopy(sentence("after its end come bytes that are no gzip data"))
         header = self._read(10)
         if header[:2] != MAGIC:
             raise BrokenCopy(sentence("it does not begin as gzip does"))

@@ -20,6 +20,10 @@ class BrokenCopy(Exception):
     """The copy is damaged; the text says how."""
 
 
+class BrokenStructure(BrokenCopy):
+    """The container does not fit together by our reading; a program that is used to restore may see it otherwise."""
+
+
 class CannotVerify(Exception):
     """Nothing here can tell; the text says why."""
 

@@ -8,11 +8,20 @@ from typing import Any, Final
 from agent.backup import place
 from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupQuery, BackupRefused, ReadVerdict
 from agent.backup.integrity import checksum, tools
-from agent.backup.integrity.meter import BrokenCopy, CannotVerify, Meter, MeteredFile, State, SuspectCopy
+from agent.backup.integrity.meter import (
+    BrokenCopy,
+    BrokenStructure,
+    CannotVerify,
+    Meter,
+    MeteredFile,
+    State,
+    SuspectCopy,
+)
 from inventory.protocol.reasons import plain, sentence
 
 _DECODERS: Final = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".tbz2": "bzip2", ".tbz": "bzip2", ".xz": "xz",
     ".txz": "xz", ".zst": "zstd", ".tzst": "zstd", ".zip": "zip", ".7z": "7z"}  # fmt: skip
+Content = tuple[str, int | None]  # what it was, and the bytes that came out where that is told
 _TARS: Final = (".tgz", ".tbz2", ".tbz", ".txz", ".tzst")
 
 
@@ -55,9 +64,15 @@ def verify_copy(query: BackupQuery, copy: BackupCopy, meter: Meter, marks: ReadM
             os.close(descriptor)
     finally:
         os.close(top)
-    state, reason, by = verdict
+    state, reason, by, content = verdict
     return ReadVerdict(
-        state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by
+        state=state,
+        reason=reason,
+        at=time.time(),
+        seconds=time.monotonic() - started,
+        read=meter.done,
+        by=by,
+        content=content,
     )
 
 
@@ -70,9 +85,10 @@ def _verify(
     meter: Meter,
     marks: ReadMarks,
     stage: list[str],
-) -> tuple[str, str, str]:
+) -> tuple[str, str, str, int | None]:
     _require_unchanged(descriptor, copy)
     done: list[str] = []
+    content: int | None = None
     try:
         checksum_entry = checksum.find_checksum(copy.name, top, inside) if query.checksum else None
         if checksum_entry is not None:
@@ -83,24 +99,25 @@ def _verify(
             done.append(checksum_entry[0])
         stage[:] = ["content"]
         try:
-            done.append(_read_content(MeteredFile(descriptor, meter), os.fsdecode(copy.name), marks.state("content")))
+            by, content = _read_content(MeteredFile(descriptor, meter), os.fsdecode(copy.name), marks.state("content"))
+            done.append(by)
         except CannotVerify:
             if checksum_entry is None:
                 raise
             # it is still the very file whose checksum was taken
     except BrokenCopy as error:
         _require_unchanged(descriptor, copy)
-        return BROKEN, str(error), ", ".join(done)
+        return BROKEN, str(error), ", ".join(done), None
     except SuspectCopy as error:
-        return SUSPECT, str(error), ", ".join(done)
+        return SUSPECT, str(error), ", ".join(done), None
     except CannotVerify as error:
-        return CANNOT, str(error), ", ".join(done)
+        return CANNOT, str(error), ", ".join(done), None
     except MemoryError:
-        return CANNOT, sentence("to unpack it takes more memory than a read may have"), ", ".join(done)
+        return CANNOT, sentence("to unpack it takes more memory than a read may have"), ", ".join(done), None
     except OSError as error:
         raise BackupRefused(sentence("it cannot be read: {error}", error=place.error_text(error))) from None
     _require_unchanged(descriptor, copy)
-    return GOOD, "", ", ".join(filter(None, done))
+    return GOOD, "", ", ".join(filter(None, done)), content
 
 
 def _require_unchanged(descriptor: int, copy: BackupCopy) -> None:
@@ -109,7 +126,7 @@ def _require_unchanged(descriptor: int, copy: BackupCopy) -> None:
         raise BackupRefused(sentence("it was changed while it was read"), gone=True)
 
 
-def _read_content(source: MeteredFile, name: str, state: State | None) -> str:
+def _read_content(source: MeteredFile, name: str, state: State | None) -> Content:
     """Read the content; what it was. Raises Broken, Cannot, Suspect, Stopped."""
     first = os.pread(source.descriptor, 512, 0)
     if not first:
@@ -117,11 +134,28 @@ def _read_content(source: MeteredFile, name: str, state: State | None) -> str:
     lowered = name.lower()
     named = next((kind for ending, kind in _DECODERS.items() if lowered.endswith(ending)), "")
     actual = _content_kind(first)
+    if named == "zip" and actual == "plain":
+        actual = "zip"  # a program that unpacks itself may stand before it
+    other = sentence("it is named {named}, but does not begin as {named2} does", named=named, named2=named)
+    if named and actual == "plain" and not _begins_as_tar(first):
+        raise BrokenCopy(other)
+    try:
+        by, content = _readers()[actual](source, lowered, state)
+    except BrokenStructure as broken:
+        if reader := tools.second_opinion(source, "zip" if actual == "zip" else "tar"):
+            raise SuspectCopy(
+                sentence("{broken}; {program} unpacks it all the same", broken=broken, program=reader)
+            ) from None
+        raise
     if named and actual != named:
-        raise BrokenCopy(
-            sentence("it is named {named}, but does not begin as {named2} does", named=named, named2=named)
-        )
-    return _readers()[actual](source, lowered, state)
+        raise SuspectCopy(sentence("{other}: it is {by}", other=other, by=by))
+    return by, content
+
+
+def _begins_as_tar(first: bytes) -> bool:
+    from agent.backup.integrity.tar import begins_as_tar
+
+    return begins_as_tar(first)
 
 
 def _content_kind(first: bytes) -> str:
@@ -136,7 +170,7 @@ def _content_kind(first: bytes) -> str:
     return "zstd" if first[1:4] == b"\x2a\x4d\x18" and first[0] & 0xF0 == 0x50 else "plain"
 
 
-def _readers() -> dict[str, Callable[[MeteredFile, str, State | None], str]]:
+def _readers() -> dict[str, Callable[[MeteredFile, str, State | None], Content]]:
     return {
         "gzip": _stream,
         "bzip2": _stream,
@@ -150,7 +184,7 @@ def _readers() -> dict[str, Callable[[MeteredFile, str, State | None], str]]:
     }
 
 
-def _stream(source: MeteredFile, name: str, state: State | None) -> str:
+def _stream(source: MeteredFile, name: str, state: State | None) -> Content:
     from agent.backup.integrity import bz, gz, sinks, xz, zst
 
     kinds: dict[str, Any] = {"gzip": gz.Gzip, "bzip2": bz.Bzip2, "xz": xz.Xz, "zstd": zst.Zstd}
@@ -158,10 +192,10 @@ def _stream(source: MeteredFile, name: str, state: State | None) -> str:
     stem = name.rpartition(".")[0]
     sink = sinks.ContentSniffer(stem.endswith(".tar") or name.endswith(_TARS))
     kinds[kind](source, sink, state).run()
-    return ", ".join(filter(None, (kind, sink.description())))
+    return ", ".join(filter(None, (kind, sink.description()))), sink.content()
 
 
-def _plain(source: MeteredFile, name: str, state: State | None) -> str:
+def _plain(source: MeteredFile, name: str, state: State | None) -> Content:
     """Not packed: a tar archive, a dump as text; anything else says nothing about itself."""
     from agent.backup.integrity import sinks
 
@@ -176,29 +210,27 @@ def _plain(source: MeteredFile, name: str, state: State | None) -> str:
     sink.finish()
     if not sink.description():
         raise CannotVerify(sentence("it is of a kind that says nothing about its own integrity"))
-    return sink.description()
+    return sink.description(), sink.content()
 
 
-def _zip(source: MeteredFile, name: str, state: State | None) -> str:
+def _zip(source: MeteredFile, name: str, state: State | None) -> Content:
     from agent.backup.integrity.zip import Zip
 
     reader = Zip(source, state)
     reader.run()
-    return f"zip of {reader.members} members"
+    return f"zip of {reader.members} members", reader.content
 
 
-def _seven_zip(source: MeteredFile, name: str, state: State | None) -> str:
-    tools.seven_zip(source)
-    return "7z"
+def _seven_zip(source: MeteredFile, name: str, state: State | None) -> Content:
+    return "7z", tools.seven_zip(source)
 
 
-def _postgres_dump(source: MeteredFile, name: str, state: State | None) -> str:
+def _postgres_dump(source: MeteredFile, name: str, state: State | None) -> Content:
     tools.postgres_dump(source)
-    return "pg_restore"
+    return "pg_restore", None
 
 
-def _sqlite(source: MeteredFile, name: str, state: State | None) -> str:
+def _sqlite(source: MeteredFile, name: str, state: State | None) -> Content:
     from agent.backup.integrity import sqlite
 
-    sqlite.check(source)
-    return "sqlite"
+    return "sqlite", source.size if sqlite.check(source) else 0

@@ -31,18 +31,31 @@ class Sink(Protocol):
     def description(self) -> str:
         """What the bytes were, "" for anything."""
 
+    def content(self) -> int:
+        """Bytes of content so far: of a tar archive its members'."""
+
 
 class UnknownContent:
     """Any bytes at all."""
 
-    def feed(self, data: bytes) -> None: ...
+    def __init__(self) -> None:
+        self._count = 0
+
+    def feed(self, data: bytes) -> None:
+        self._count += len(data)
+
     def finish(self) -> None: ...
     def state(self) -> State:
-        return {}
+        return {"count": self._count}
 
-    def restore(self, state: State) -> None: ...
+    def restore(self, state: State) -> None:
+        self._count = state["count"]
+
     def description(self) -> str:
         return ""
+
+    def content(self) -> int:
+        return self._count
 
 
 class SqlDump:
@@ -51,8 +64,10 @@ class SqlDump:
     def __init__(self, place: int) -> None:
         self._place = place
         self._tail = b""
+        self._count = 0
 
     def feed(self, data: bytes) -> None:
+        self._count += len(data)
         self._tail = (self._tail + data[-TAIL:])[-TAIL:]
 
     def finish(self) -> None:
@@ -61,10 +76,13 @@ class SqlDump:
             raise BrokenCopy(sentence("the {name} is not complete: its closing line is missing", name=name))
 
     def state(self) -> State:
-        return {"tail": self._tail}
+        return {"tail": self._tail, "count": self._count}
 
     def restore(self, state: State) -> None:
-        self._tail = state["tail"]
+        self._tail, self._count = state["tail"], state["count"]
+
+    def content(self) -> int:
+        return self._count
 
     def description(self) -> str:
         return _DUMPS[self._place][2]
@@ -112,12 +130,15 @@ class ContentSniffer:
     def description(self) -> str:
         return "" if self._inner is None else self._inner.description()
 
+    def content(self) -> int:
+        return len(self._first) if self._inner is None else self._inner.content()
+
 
 def _sink_for(first: bytes, named_tar: bool) -> Sink:
     from agent.backup.integrity.tar import Tar, begins_as_tar
 
-    if begins_as_tar(first):
-        return Tar()
+    if begins_as_tar(first) or (named_tar and first and not first.strip(b"\0")):
+        return Tar()  # the latter of no members
     if named_tar:
         raise BrokenCopy(sentence("it is named a tar archive, but does not begin like one"))
     for place, (beginning, _, _) in enumerate(_DUMPS):

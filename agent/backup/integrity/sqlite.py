@@ -12,8 +12,8 @@ MAGIC: Final = b"SQLite format 3\0"
 _STEPS: Final = 200_000  # of SQLite's machine between looks at the meter
 
 
-def check(source: MeteredFile) -> None:
-    """Raises Broken, Cannot, Stopped."""
+def check(source: MeteredFile) -> bool:
+    """Whether there is anything in it. Raises Broken, Cannot, Stopped."""
     header = source.read_at(0, 100)
     page = int.from_bytes(header[16:18], "big")
     page = 65_536 if page == 1 else page
@@ -26,10 +26,10 @@ def check(source: MeteredFile) -> None:
         )
     while source.read():
         pass  # at the rate that is allowed; the check then finds it in memory, or reads once more
-    _own_check(source)
+    return _own_check(source)
 
 
-def _own_check(source: MeteredFile) -> None:
+def _own_check(source: MeteredFile) -> bool:
     stopped: list[ReadStopped] = []
 
     def check_meter() -> int:
@@ -47,7 +47,7 @@ def _own_check(source: MeteredFile) -> None:
         database.set_progress_handler(check_meter, _STEPS)
         database.execute("PRAGMA trusted_schema=OFF")
         database.execute("PRAGMA cell_size_check=ON")
-        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        objects = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not _same_file(source.descriptor):
             raise CannotVerify(sentence("it was put in another's place while it was opened"))
         problems = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
@@ -64,6 +64,7 @@ def _own_check(source: MeteredFile) -> None:
                 problems=problems[0].splitlines()[0] if problems else sentence("it says nothing"),
             )
         )
+    return bool(objects)
 
 
 def _same_file(descriptor: int) -> bool:

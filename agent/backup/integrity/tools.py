@@ -12,15 +12,17 @@ POSTGRES: Final = b"PGDMP"
 LONGEST: Final = 12 * 3600.0  # seconds
 
 
-def seven_zip(source: MeteredFile) -> None:
-    """7-Zip's own test. Raises Broken, Cannot."""
+def seven_zip(source: MeteredFile) -> int | None:
+    """7-Zip's own test; the bytes that came out, if it says. Raises Broken, Cannot."""
     program = commands.find_program("7zz", "7z", "7za", "7zr")
     if program is None:
         raise CannotVerify(sentence("this machine has no 7z to read it with; install p7zip or 7zip"))
     # a password that is none: an encrypted archive fails instead of asking
     result = _run(source, program, "t", "-bd", "-y", "-p-", "-mmt=1", _path(source))
     if result.code == 0:
-        return
+        said = result.out.decode("utf-8", "replace")
+        size = re.search(r"^Size:\s+(\d+)", said, re.MULTILINE)
+        return int(size[1]) if size else 0 if re.search(r"^No files to process", said, re.MULTILINE) else None
     output = result.words + result.out.decode("utf-8", "replace")
     if re.search(r"Wrong password|encrypted", output):
         raise CannotVerify(sentence("it is encrypted: its content cannot be judged"))
@@ -56,6 +58,35 @@ def postgres_dump(source: MeteredFile) -> None:
         raise BrokenCopy(
             sentence("pg_restore finds it damaged: {it}", it=result.last_error.removeprefix("pg_restore: error: "))
         )
+
+
+def second_opinion(source: MeteredFile, kind: str) -> str:
+    """The program that reads all of an archive (zip, tar) which our own reading finds broken, or ""."""
+    path = _path(source)
+    for name, *words in _SECOND[kind]:
+        program = commands.find_program(name)
+        if program is None:
+            continue
+        try:
+            result = _run(source, program, *(word.replace("FILE", path) for word in words), quiet=True)
+        except CannotVerify:
+            continue
+        if result.code == 0 or (result.code == 1 and name in _WARNS):
+            return name
+    return ""
+
+
+# to nowhere: members are tested, or written to a pipe that is thrown away
+_SECOND: Final = {
+    "zip": (
+        ("7zz", "t", "-bd", "-y", "-p-", "FILE"),
+        ("7z", "t", "-bd", "-y", "-p-", "FILE"),
+        ("unzip", "-tqq", "FILE"),
+    ),
+    # not bsdtar, which passes over what is damaged and ends as if all had come out
+    "tar": (("tar", "-xOf", "FILE"),),
+}
+_WARNS: Final = frozenset({"unzip"})  # exit code 1: all came out, with a warning
 
 
 def _path(source: MeteredFile) -> str:

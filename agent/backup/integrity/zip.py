@@ -4,6 +4,7 @@ The directory is walked in pieces, so that a million members cost no memory. Tak
 """
 
 import bz2
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +13,15 @@ from typing import Final
 import msgspec
 
 from agent.backup.integrity.inflate import Inflate
-from agent.backup.integrity.meter import PIECE, BrokenCopy, CannotVerify, MeteredFile, State, SuspectCopy
+from agent.backup.integrity.meter import (
+    PIECE,
+    BrokenCopy,
+    BrokenStructure,
+    CannotVerify,
+    MeteredFile,
+    State,
+    SuspectCopy,
+)
 from inventory.protocol.reasons import sentence
 
 _END: Final = struct.Struct("<4s4H2LH")
@@ -49,6 +58,7 @@ class Zip:
         self._packed: int = state["packed"] if state is not None else 0
         self._cannot: str = state["cannot"] if state is not None else ""
         self.members = 0
+        self.content: int = state["content"] if state is not None else 0  # bytes, by the directory
 
     def run(self) -> None:
         """Raises Broken, Cannot, Suspect."""
@@ -58,14 +68,17 @@ class Zip:
             if number < self._done:
                 continue
             self._packed += entry.packed
+            self.content += entry.size
             if self._packed > self._source.size:
                 raise SuspectCopy(sentence("its members lie over each other, as in a bomb; it was not read on"))
             self._member(number + 1, entry, entry.offset + shift)
             self._done = number + 1
             if self._source.meter.mark_due:
-                self._source.meter.save_mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
+                self._source.meter.save_mark(
+                    {"done": self._done, "packed": self._packed, "cannot": self._cannot, "content": self.content}
+                )
         if self.members != count & 0xFFFF and self.members != count:
-            raise BrokenCopy(
+            raise BrokenStructure(
                 sentence(
                     "its directory has {members} members, and ought to have {count}", members=self.members, count=count
                 )
@@ -78,23 +91,41 @@ class Zip:
         source = self._source
         tail_at = max(0, source.size - 65_535 - _END.size)
         tail = source.read_at(tail_at, source.size - tail_at)
-        place = tail.rfind(b"PK\x05\x06")
-        if place < 0 or len(tail) - place < _END.size:
-            raise BrokenCopy(sentence("its end, with the directory of its members, is missing"))
+        places = [match.start() for match in re.finditer(b"PK\x05\x06", tail)]
+        places = [place for place in places if len(tail) - place >= _END.size]
+        if not places:
+            raise BrokenStructure(sentence("its end, with the directory of its members, is missing"))
+        # a comment may hold the same four letters: the true one leads to a directory, and its comment ends the file
+        fitting = [place for place in places if self._leads_to_directory(tail, place, tail_at)]
+        exact = [
+            place for place in fitting if len(tail) - place - _END.size == tail[place + 20] + 256 * tail[place + 21]
+        ]
+        return self._end(tail, (exact or fitting or places)[-1], tail_at)
+
+    def _leads_to_directory(self, tail: bytes, place: int, tail_at: int) -> bool:
+        try:
+            begin, _, count, _ = self._end(tail, place, tail_at)
+            return not count or self._source.read_at(begin, 4) == b"PK\x01\x02"
+        except BrokenCopy:
+            return False
+
+    def _end(self, tail: bytes, place: int, tail_at: int) -> tuple[int, int, int, int]:
+        """As :meth:`_directory`, by the end that stands at ``place``."""
+        source = self._source
         _, _, _, _, count, size, begin, _ = _END.unpack_from(tail, place)
         end = tail_at + place
         if (count == 0xFFFF or size == _FULL or begin == _FULL) and end >= _LOCATOR.size:
             magic, _, at, _ = _LOCATOR.unpack(source.read_at(end - _LOCATOR.size, _LOCATOR.size))
             if magic == b"PK\x06\x07":
                 if at + _END64.size > source.size:
-                    raise BrokenCopy(sentence("its directory is not where it ought to be"))
+                    raise BrokenStructure(sentence("its directory is not where it ought to be"))
                 fields = _END64.unpack(source.read_at(at, _END64.size))
                 if fields[0] != b"PK\x06\x06":
-                    raise BrokenCopy(sentence("its directory is not where it ought to be"))
+                    raise BrokenStructure(sentence("its directory is not where it ought to be"))
                 count, size, begin, end = fields[7], fields[8], fields[9], at
         shift = end - size - begin  # a program that unpacks itself may stand before it
         if shift < 0:
-            raise BrokenCopy(sentence("its directory is not where it ought to be"))
+            raise BrokenStructure(sentence("its directory is not where it ought to be"))
         return begin + shift, size, count, shift
 
     def _entries(self, begin: int, size: int, count: int) -> Iterator[ZipEntry]:
@@ -106,24 +137,23 @@ class Zip:
             if not held:
                 return
             if len(held) < _ENTRY.size or held[:4] != b"PK\x01\x02":
-                raise BrokenCopy(sentence("the directory of its members is damaged"))
+                raise BrokenStructure(sentence("the directory of its members is damaged"))
             fields = _ENTRY.unpack_from(held)
             name, extra, comment = fields[10], fields[11], fields[12]
             whole = _ENTRY.size + name + extra + comment
             if whole > len(held):
-                raise BrokenCopy(sentence("the directory of its members is damaged"))
+                raise BrokenStructure(sentence("the directory of its members is damaged"))
             more = held[_ENTRY.size + name : _ENTRY.size + name + extra]
             yield _entry(held[_ENTRY.size : _ENTRY.size + name], fields, more)
             held = held[whole:]
 
     def _member(self, number: int, entry: ZipEntry, offset: int) -> None:
         if offset + _LOCAL.size > self._source.size:
-            raise BrokenCopy(sentence("member {number} lies past the file's end", number=number))
+            raise BrokenStructure(sentence("member {number} lies past the file's end", number=number))
         local = _LOCAL.unpack(self._source.read_at(offset, _LOCAL.size))
         if local[0] != b"PK\x03\x04":
-            raise BrokenCopy(sentence("member {number} is not where the directory says", number=number))
-        if local[9] != len(entry.name) or self._source.read_at(offset + _LOCAL.size, local[9]) != entry.name:
-            raise BrokenCopy(sentence("member {number} has another name in the directory", number=number))
+            raise BrokenStructure(sentence("member {number} is not where the directory says", number=number))
+        # its name there may be another (\\ for /, another charset): everybody goes by the directory's
         if entry.flags & _ENCRYPTED:
             self._cannot = sentence("it is encrypted: its members are there, their content cannot be judged")
             return
@@ -134,7 +164,7 @@ class Zip:
             return
         begin = offset + _LOCAL.size + local[9] + local[10]
         if begin + entry.packed > self._source.size:
-            raise BrokenCopy(sentence("member {number} lies past the file's end", number=number))
+            raise BrokenStructure(sentence("member {number} lies past the file's end", number=number))
         self._source.offset = begin
         try:
             crc, size = self._content(entry)

@@ -14,6 +14,7 @@ import msgspec
 from agent.backup import commands, place
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts, BackupQuery, BackupRefused
 from agent.backup.repositories.groups import newest_of_each
+from inventory.base.forms import one_form
 from inventory.grammars.database_names import is_database_name
 from inventory.protocol.reasons import sentence
 
@@ -54,7 +55,7 @@ def _failing_jobs(copies: list[BackupCopy], query: BackupQuery) -> list[str]:
     """Wanted jobs whose last run did not end well."""
     last: dict[tuple[str, str], BackupCopy] = {}
     for copy in sorted(copies, key=lambda copy: copy.at):
-        _, host, job = copy.name.decode("utf-8", "replace").split("\n")
+        _, host, job = one_form(copy.name.decode("utf-8", "replace")).split("\n")
         if (not query.hosts or host in query.hosts) and (not query.sources or job in query.sources):
             last[job, host] = copy
     return [

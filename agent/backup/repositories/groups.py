@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupQuery
+from inventory.base.forms import one_form
 from inventory.protocol.reasons import sentence
 
 
 def split_name(copy: BackupCopy) -> tuple[str, str, tuple[str, ...]]:
     """(id, host, sources) of a copy whose name has them line by line."""
-    snapshot_id, host, *sources = (*copy.name.decode("utf-8", "replace").split("\n"), "", "")
+    snapshot_id, host, *sources = (*one_form(copy.name.decode("utf-8", "replace")).split("\n"), "", "")
     return snapshot_id, host, tuple(sources)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from agent.backup import place
 from agent.backup.facts import BackupCopy, BackupFacts, BackupQuery, RepositoryLock
 from agent.backup.repositories.files import RepositoryDirectory
+from inventory.base.forms import one_form
 from inventory.protocol.reasons import sentence
 
 _TREE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*)\.(\d+)")
@@ -31,7 +32,7 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
                 facts.locks.append(RepositoryLock(name, status.st_mtime))
         trees.sort(key=lambda item: (-int(item[0]), int(item[1].rpartition(".")[2])))  # it writes whole seconds
         facts.count = len(trees)
-        points = {name: _points(tree, name) for _, name in trees[:2]}
+        points = {name: set(map(one_form, _points(tree, name))) for _, name in trees[:2]}
         for at, name in trees[:40]:
             wrong = sentence("is empty") if name in points and not points[name] else ""
             facts.copies.append(BackupCopy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))

@@ -1,35 +1,32 @@
 """One HTTP/1.1 exchange on a fresh connection (RFC 9112) for probes; every length is bounded.
 
 Written for looks, not for clients in general: the request says ``Connection: close`` and asks for no encoding;
-an answer that is encoded all the same is decoded within the same bounds.
+an answer that is encoded all the same is decoded within the same bounds (``body``).
 """
 
-import asyncio
 import functools
-import itertools
 import re
-import zlib
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 
-from agent.clients.net.resolve import address_literal
+from agent.clients.net.resolve import address_literal, bare_host
 from agent.clients.net.stream import TcpStream
 from agent.failure import ProbeFailed, printable
 from inventory.protocol.reasons import sentence
 
 MAX_HEAD: Final = 65_536  # bytes of status line and header fields, interim answers included
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?$")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.\d[ \t]+([1-9]\d\d)(?:[ \t][^\r\n]*)?\r?$")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(r"[0-9a-z_](?:[0-9a-z_.-]{0,252})")
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
-_CHUNK_SIZE: Final = re.compile(rb"[0-9a-fA-F]{1,15}")
 _SAFE_PATH: Final = re.compile(r"[!-~]*")
 
 
 class Url(msgspec.Struct, frozen=True):
-    """``host`` as it is resolved (IDNA), ``authority`` as the Host field carries it, ``path`` with its query."""
+    """``host`` as it is resolved (IDNA, with the dot or the interface that it may have), ``authority`` as the Host
+    field carries it, without these; ``path`` with its query."""
 
     tls: bool
     host: str
@@ -42,7 +39,9 @@ class Url(msgspec.Struct, frozen=True):
         return (self.tls, self.host, self.port)
 
     def __str__(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+        shown = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
+        port = "" if self.port == (443 if self.tls else 80) else f":{self.port}"
+        return f"{'https' if self.tls else 'http'}://{shown}{port}{self.path}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -62,13 +61,24 @@ def parse_url(text: str) -> Url:
         raise ValueError(sentence("the URL's port is not a number from 1 to 65535")) from None
     if port == 0:
         raise ValueError(sentence("the URL's port is not a number from 1 to 65535"))
-    host = ascii_host(parts.hostname or "")
-    shown = f"[{host}]" if ":" in host else host
+    host = ascii_host(unquote(parts.hostname or ""))
+    bare = bare_host(host)
+    shown = f"[{bare}]" if ":" in bare else bare
     authority = shown if port == (443 if tls else 80) else f"{shown}:{port}"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not _SAFE_PATH.fullmatch(path):  # letters beyond ASCII go percent-encoded, as UTF-8
         path = "".join(c if "!" <= c <= "~" else "".join(f"%{b:02X}" for b in c.encode()) for c in path)
     return Url(tls, host, port, authority, path)
+
+
+def redirect_url(url: Url, location: bytes) -> Url:
+    """Where a Location leads. Its bytes go on as they came, percent-encoded where no URL may have them. Raises
+    ValueError, in words."""
+    # tabs and backslashes as browsers have them (WHATWG URL)
+    text = location.partition(b"#")[0].strip().replace(b"\t", b"")
+    path, question, query = text.partition(b"?")
+    text = path.replace(b"\\", b"/") + question + query
+    return parse_url(urljoin(str(url), "".join(chr(b) if 0x20 < b < 0x7F else f"%{b:02X}" for b in text)))
 
 
 def ascii_host(name: str) -> str:
@@ -142,7 +152,8 @@ async def read_head(stream: TcpStream, first: bytes) -> Head:
         end = _end_of_head(data)
         while end < 0:
             if not data.startswith(b"HTTP/1."[: len(data)]):
-                raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
+                begins = data.partition(b"\n")[0].rstrip(b"\r")
+                raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(begins)))
             if used + len(data) > MAX_HEAD:
                 raise ProbeFailed(sentence("the answer's header is longer than {max_head} bytes", max_head=MAX_HEAD))
             more = await stream.receive()
@@ -177,168 +188,22 @@ def _parse_head(data: bytes, rest: bytes) -> Head:
     lines = data.split(b"\n")
     matched = _STATUS_LINE.match(lines[0])
     if not matched:
-        raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(data)))
+        line = lines[0].rstrip(b"\r")
+        if not line.startswith(b"HTTP/1."):
+            raise ProbeFailed(sentence("the answer is not HTTP/1: it begins {data}", data=printable(line)))
+        raise ProbeFailed(
+            sentence("the answer's first line has no status of three digits: {line}", line=printable(line))
+        )
     fields: dict[bytes, list[bytes]] = {}
+    values: list[bytes] = []
     for line in lines[1:]:
+        if line[:1] in (b" ", b"\t") and values:  # an obsolete folded line goes on with the field before it
+            values[-1] = (values[-1] + b" " + line.strip()).strip()
+            continue
         name, colon, value = line.partition(b":")
         if colon:
-            fields.setdefault(name.lower(), []).append(value.strip())
-        elif line.strip() and line[:1] not in b" \t":  # an obsolete folded line is passed over
+            values = fields.setdefault(name.strip().lower(), [])
+            values.append(value.strip())
+        elif line.strip():
             raise ProbeFailed(sentence("the answer's header has a line that is no field: {line}", line=printable(line)))
     return Head(int(matched[1]), fields, rest)
-
-
-class Body:
-    """A body as it was read, no more than ``limit`` bytes of it, before and after decompressing.
-
-    ``size``: bytes of content received; ``data``: the content, if it was to be kept. ``overlong``: it went on past
-    the limit. ``surplus``: bytes came after the length that the header gave.
-    """
-
-    __slots__ = ("_inflater", "_keep", "_limit", "_plain", "data", "overlong", "size", "surplus")
-
-    def __init__(self, limit: int, encoding: bytes, keep: bool) -> None:
-        self._limit = limit
-        self._inflater = _inflater(encoding)
-        self._keep = keep
-        self._plain = 0
-        self.data = bytearray()
-        self.size = 0
-        self.overlong = False
-        self.surplus = False
-
-    def feed(self, piece: bytes) -> bool:
-        """Add content; False when there is enough."""
-        self.size += len(piece)
-        room = self._limit - self._plain
-        if self._inflater is not None:
-            try:
-                # one byte more than there is room for tells whether there is more
-                piece = self._inflater.decompress(piece, room + 1)
-            except zlib.error:
-                raise ProbeFailed(sentence("the body is damaged: it does not decompress")) from None
-        self._plain += len(piece)
-        if self._keep:
-            self.data += piece[:room]
-        self.overlong = self._plain > self._limit or self.size > self._limit
-        return not self.overlong
-
-    def finish(self) -> None:
-        """Raises Trouble when the content ends before its compression does."""
-        if self._inflater is not None and self.size and not self.overlong and not self._inflater.eof:
-            raise ProbeFailed(sentence("the body is damaged: its compressed stream is cut short"))
-
-
-def _inflater(encoding: bytes) -> "zlib._Decompress | None":
-    encoding = encoding.lower()
-    if encoding in (b"", b"identity"):
-        return None
-    if encoding in (b"gzip", b"x-gzip", b"deflate"):
-        return zlib.decompressobj(47)  # gzip or zlib, by its header
-    raise ProbeFailed(
-        sentence("the body is encoded as {encoding}, which was not asked for", encoding=printable(encoding))
-    )
-
-
-async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep: bool = True) -> Body:
-    """The content of an answer, at most ``limit`` bytes of it. Raises Trouble when it ends early or is damaged."""
-    body = Body(limit, head.last_value(b"content-encoding") or b"", keep)
-    if method == "HEAD" or head.status in (101, 204, 304):
-        return body
-    transfer = b", ".join(head.fields.get(b"transfer-encoding", [])).lower()
-    if transfer == b"chunked":
-        await _read_chunks(stream, head.rest, body)
-    elif transfer:
-        raise ProbeFailed(
-            sentence(
-                "the body's transfer encoding is {transfer}, which was not asked for", transfer=printable(transfer)
-            )
-        )
-    elif b"content-length" in head.fields:
-        await _read_length(stream, head.rest, body, _content_length(head.fields[b"content-length"]))
-    else:
-        piece = head.rest
-        while body.feed(piece):
-            piece = await stream.receive()
-            if not piece:
-                break
-    body.finish()
-    return body
-
-
-def _content_length(values: list[bytes]) -> int:
-    if len(set(values)) > 1:
-        raise ProbeFailed(sentence("the answer gives several different lengths of its body"))
-    if not values[0].isdigit() or len(values[0]) > 18:
-        raise ProbeFailed(sentence("the answer gives {values} as the length of its body", values=printable(values[0])))
-    return int(values[0])
-
-
-async def _read_length(stream: TcpStream, piece: bytes, body: Body, length: int) -> None:
-    while True:
-        left = length - body.size
-        if len(piece) > left:
-            body.surplus = True
-            piece = piece[:left]
-        if not body.feed(piece) or body.size == length:
-            return
-        piece = await stream.receive()
-        if not piece:
-            raise ProbeFailed(sentence("the body ended after {size} of {length} bytes", size=body.size, length=length))
-
-
-class _Chunks:
-    """A chunked body's bytes, by line and by count."""
-
-    def __init__(self, stream: TcpStream, data: bytes) -> None:
-        self._stream = stream
-        self._data = data
-        self._at = 0
-
-    async def _receive_more(self) -> None:
-        piece = await self._stream.receive()
-        if not piece:
-            raise ProbeFailed(sentence("the body ended within its chunks"))
-        self._data, self._at = self._data[self._at :] + piece, 0
-
-    async def line(self, limit: int = 4096) -> bytes:
-        """Up to the next line's end, which is dropped."""
-        while (end := self._data.find(b"\n", self._at)) < 0 and len(self._data) - self._at <= limit:
-            await self._receive_more()
-        if end < 0 or end - self._at > limit:
-            raise ProbeFailed(sentence("the body's chunks are damaged: a line is too long"))
-        line, self._at = self._data[self._at : end], end + 1
-        return line.removesuffix(b"\r")
-
-    async def piece(self, most: int) -> bytes:
-        """At least one byte, at most ``most``."""
-        if self._at == len(self._data):
-            await self._receive_more()
-        piece = self._data[self._at : self._at + most]
-        self._at += len(piece)
-        return piece
-
-
-async def _read_chunks(stream: TcpStream, data: bytes, body: Body) -> None:
-    chunks = _Chunks(stream, data)
-    for count in itertools.count(1):
-        text = (await chunks.line()).partition(b";")[0].strip()
-        if not _CHUNK_SIZE.fullmatch(text):
-            raise ProbeFailed(sentence("the body's chunks are damaged: {text} is no length", text=printable(text)))
-        left = int(text, 16)
-        if left == 0:
-            break
-        while left:
-            piece = await chunks.piece(left)
-            left -= len(piece)
-            if not body.feed(piece):
-                return
-        if await chunks.line(2):
-            raise ProbeFailed(sentence("the body's chunks are damaged: one is longer than it says"))
-        if count % 256 == 0:
-            await asyncio.sleep(0)  # thousands of tiny chunks must not hold the loop
-    trailers = 0
-    while line := await chunks.line():
-        trailers += len(line)
-        if trailers > MAX_HEAD:
-            raise ProbeFailed(sentence("the body's trailer is endless"))

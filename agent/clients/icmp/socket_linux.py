@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.icmp import packets
+from agent.clients.net.address_policy import socket_address
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, enable_timestamps, receive_timestamp
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
@@ -42,8 +43,8 @@ _LOCAL: Final = 1  # its origin when this machine itself is the offender
 class EchoEvent(msgspec.Struct, gc=False):
     """What concerns the request ``sequence``: a reply with its first payload bytes as ``token``, or an error.
 
-    ``source``: who sent it, as the kernel names it. ``stamp``: when it came, wall-clock ns, if the kernel said so.
-    ``about``: the address, packed, that an error is about.
+    ``source``: who sent it, a link-local address with its interface's number. ``stamp``: when it came, wall-clock
+    ns, if the kernel said so. ``about``: the address, packed, that an error is about.
     """
 
     sequence: int
@@ -92,7 +93,8 @@ class EchoSocket:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
-            if (event := self._parse_reply(packet, sender[0]) or self._parse_error(packet, sender[0])) is not None:
+            source = _source(sender)
+            if (event := self._parse_reply(packet, source) or self._parse_error(packet, source)) is not None:
                 event.stamp = receive_timestamp(ancillary)
                 events.append(event)
         if not self.raw:
@@ -156,20 +158,17 @@ class EchoSocket:
         """(where to send, who a reply must come from), both as the kernel names it. Raises Trouble."""
         if address.version == 4:
             return (str(address), 0), str(address)
-        bare = socket.inet_ntop(socket.AF_INET6, address.packed)
-        if not address.scope_id:
-            return (bare, 0, 0, 0), bare
-        scope = address.scope_id
-        try:
-            index = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
-            return (bare, 0, 0, index), f"{bare}%{socket.if_indextoname(index)}"
-        except OSError:
-            raise ProbeFailed(
-                sentence("{address} names an interface that this machine does not have", address=address), UNKNOWN
-            ) from None
+        target = socket_address(address, 0)
+        return target, _source(target)
 
     def close(self) -> None:
         self.sock.close()
+
+
+def _source(sender: tuple[Any, ...]) -> str:
+    """One spelling for the address that is pinged and the one that answers."""
+    bare = str(sender[0]).partition("%")[0]
+    return f"{bare}%{sender[3]}" if len(sender) > 3 and sender[3] else bare
 
 
 def _open(version: int, unprivileged: bool) -> tuple[socket.socket, bool]:

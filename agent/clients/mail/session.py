@@ -17,10 +17,19 @@ from typing import Any, Final, Self
 import msgspec
 
 from agent.clients.http.http1 import ascii_host
+from agent.clients.net.address_policy import candidates
 from agent.clients.net.resolve import Resolver, address_literal
-from agent.clients.net.stream import MAX_ADDRESSES, TcpStream, connect
+from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls import chain as tls_chain
-from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_failure, presented_chain
+from agent.clients.tls.contexts import (
+    CLOCK_FLOOR,
+    TlsContexts,
+    expiry_of,
+    handshake_failure,
+    issuer_path,
+    judged_chain,
+    presented_chain,
+)
 from agent.failure import ProbeFailed, printable
 from agent.probe import Address, CredentialUse, Destination, ProbeContext
 from inventory.protocol.reasons import Why, sentence
@@ -29,7 +38,6 @@ from inventory.protocol.states import UNKNOWN
 MAX_LINE: Final = 8192  # bytes
 MAX_SAID: Final = 1 << 20  # bytes that a server may say in one session
 QUOTED: Final = 80  # characters of a server's own words in a reason
-DAY: Final = 86_400
 _MARGIN: Final = 0.05  # seconds before the look's end in which the second look at a refused certificate ends
 
 STARTTLS, TLS, CLEAR = "starttls", "tls", "none"
@@ -199,7 +207,8 @@ class MailSession(ABC):
         started = time.monotonic()
         addresses = await context.client(Resolver, Resolver).addresses(host, server.family)
         if server.credential:
-            destinations = [server.destination(address) for address in addresses[:MAX_ADDRESSES]]
+            allowed = candidates(addresses, context.limits, server.port)
+            destinations = [server.destination(address) for address in allowed]
             context.check_credential(server.credential, destinations)
         self.connect_started = time.monotonic()
         if address_literal(host) is None:
@@ -207,6 +216,7 @@ class MailSession(ABC):
         self.waiting = sentence("no connection was made")
         left = max(self.deadline - self.connect_started, 0.01)
         self._stream, self.timings["connect"] = await connect(addresses, server.port, context.limits, left)
+        self.connect_started += self._stream.waited
 
     def login_here(self) -> Login | None:
         """Who to log in as with the server that was reached; None without a credential.
@@ -311,7 +321,7 @@ class MailSession(ABC):
         except ssl.SSLError as error:
             raise handshake_failure(error, self.who) from None
         self.timings["tls"] = time.monotonic() - started
-        self._check_certificate(presented_chain(tls))
+        self._check_certificate(judged_chain(tls, self.server.verify))
 
     def _check_certificate(self, chain: list[bytes]) -> None:
         """Note until when the certificate holds; without ``verify`` its dates are judged here."""
@@ -342,7 +352,7 @@ class MailSession(ABC):
             pass  # the first refusal stands, with less to say about it
         finally:
             second.close()
-        self._note_expiries(chain)
+        self._note_expiries(issuer_path(chain))
         contexts = self.context.client(TlsContexts, TlsContexts)
         return tls_chain.explain_refusal(error, chain, name, contexts, self._tls_context(True), time.time())
 
@@ -359,10 +369,4 @@ def is_single_line(text: str) -> bool:
 def expiry_warning(expiries: list[float], warn_days: float) -> Why:
     """What there is to warn of in the certificates' ends, or ""."""
     now = time.time()
-    days = (min(expiries, default=float("inf")) - now) / DAY
-    if now < CLOCK_FLOOR or days >= warn_days:
-        return ""
-    whose = (
-        sentence("the certificate") if (expiries[0] - now) / DAY < warn_days else sentence("a certificate in the chain")
-    )
-    return sentence("{whose} expires in {days:n} days", whose=whose, days=f"{max(days, 0):.1f}")
+    return "" if now < CLOCK_FLOOR else tls_chain.expiry_warning(expiries, warn_days, now)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from agent.clients.net.address_policy import socket_address
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
 from agent.failure import from_oserror
@@ -66,7 +67,7 @@ class DatagramRequest(Generic[T]):
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 enable_timestamps(sock)
-                sock.connect((str(self._address), self._port))
+                sock.connect(socket_address(self._address, self._port))
                 future: asyncio.Future[DatagramReply[T]] = loop.create_future()
                 stop = self._listen(sock, future)
                 try:
@@ -80,8 +81,9 @@ class DatagramRequest(Generic[T]):
         """Have ``answered`` filled in; returns what ends it."""
         loop = asyncio.get_running_loop()
         if sys.platform == "linux":
-            loop.add_reader(sock, self._read, sock, future)
-            return lambda: loop.remove_reader(sock)
+            number = sock.fileno()  # for a socket that it does not know the loop would write out what it is
+            loop.add_reader(number, self._read, sock, future)
+            return lambda: loop.remove_reader(number)
         return loop.create_task(self._read_plainly(sock, future)).cancel
 
     async def _send_and_wait(

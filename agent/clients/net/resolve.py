@@ -9,7 +9,7 @@ import functools
 import ipaddress
 import socket
 import threading
-from typing import Final
+from typing import Any, Final
 
 from agent.failure import ProbeFailed
 from agent.probe import Address
@@ -35,6 +35,15 @@ def address_literal(host: str) -> Address | None:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         return None
+
+
+def bare_host(host: str) -> str:
+    """The name or address as TLS, certificates and the Host field have it: the dot that makes a name absolute and an
+    address's interface are the resolver's and the socket's alone (RFC 6066, section 3; RFC 6874)."""
+    address = address_literal(host)
+    if address is not None:
+        return str(address).partition("%")[0]
+    return host.rstrip(".") or host
 
 
 class Resolver:
@@ -98,5 +107,19 @@ def _look_up(host: str, family: str) -> list[Address] | ProbeFailed:
         return ProbeFailed(sentence("cannot resolve {host}: {words}", host=host, words=words))
     except (OSError, UnicodeError) as error:
         return ProbeFailed(sentence("cannot resolve {host}: {error}", host=host, error=error))
-    addresses = dict.fromkeys(ipaddress.ip_address(answer[4][0]) for answer in answers)
+    addresses = dict.fromkeys(_address(answer[4]) for answer in answers)
     return list(addresses) or ProbeFailed(sentence("cannot resolve {host}: the name has no address", host=host))
+
+
+def _address(sockaddr: tuple[Any, ...]) -> Address:
+    """With its interface, where it has one: a link-local address is nothing without."""
+    bare = str(sockaddr[0]).partition("%")[0]
+    scope = sockaddr[3] if len(sockaddr) > 3 else 0
+    return ipaddress.ip_address(f"{bare}%{_interface(scope)}" if scope else bare)
+
+
+def _interface(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return str(index)

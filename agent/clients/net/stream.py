@@ -6,32 +6,46 @@ Every way to end by a deadline is the caller's ``asyncio.timeout``.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Sequence
 from typing import Final
 
+from agent.clients.net.address_policy import candidates, connection_stagger, first_to_answer, socket_address
 from agent.clients.net.kernel_stamps import handshake_seconds
+from agent.clients.net.resolve import bare_host
+from agent.clients.net.tls_records import MAX_FLIGHT, ClientCertificateWanted, read_flight
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address, Limits
-from inventory.protocol.reasons import sentence
-from inventory.protocol.states import UNKNOWN
+from inventory.protocol.reasons import sentence, template
 
-MAX_ADDRESSES: Final = 4  # of a name with many, the first few are tried
+WANTS_CERTIFICATE: Final = template("{who} wants a certificate of the agent's, which has none to show")
+_WATCHES: Final = sys.platform != "win32"  # its loop cannot watch a socket
+_MARGIN: Final = 0.05  # seconds before the look's end in which the last address has failed
 CHUNK: Final = 65_536
+
+
+class CertificateRequired(ProbeFailed):
+    """The server wants a certificate of ours, and says so."""
 
 
 class TcpStream:
     """A connected socket. ``who`` names its far end in reasons."""
 
-    __slots__ = ("_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "who")
+    __slots__ = ("_asked", "_flight", "_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "waited", "who")
 
     def __init__(self, sock: socket.socket, who: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._reads = 0
+        self._asked = False  # something was sent since the last reading
+        self._flight: bytearray | None = None  # what the server sends during the handshake
         self.who = who
+        self.waited = 0.0  # seconds that went by on addresses that did not answer, before this one was begun
         self.tls: ssl.SSLObject | None = None
 
     @property
@@ -57,10 +71,18 @@ class TcpStream:
         await self._send(data)
 
     async def _send(self, data: bytes) -> None:
+        self._asked = True
         try:
-            await self._loop.sock_sendall(self._sock, data)
+            sent = self._sock.send(data)  # most of what a look sends fits into the kernel's buffer
+        except BlockingIOError:
+            sent = 0
         except OSError as error:
             raise from_oserror(error, self.who) from None
+        if sent < len(data):
+            try:
+                await self._loop.sock_sendall(self._sock, memoryview(data)[sent:])
+            except OSError as error:
+                raise from_oserror(error, self.who) from None
 
     async def _receive(self, size: int = CHUNK) -> bytes:
         self._reads += 1
@@ -68,6 +90,14 @@ class TcpStream:
             # reading what has already come does not yield: a fast, endless sender would hold the loop
             await asyncio.sleep(0)
         try:
+            if self._asked and _WATCHES:
+                self._asked = False
+                # the answer to what was just sent is not there yet: to ask the kernel for it first would cost as much
+                await _readable(self._loop, self._sock)
+                try:
+                    return self._sock.recv(size)
+                except BlockingIOError:
+                    pass  # the kernel threw away a damaged packet
             return await self._loop.sock_recv(self._sock, size)
         except OSError as error:
             raise from_oserror(error, self.who) from None
@@ -84,6 +114,8 @@ class TcpStream:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
+                if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+                    raise CertificateRequired(sentence(WANTS_CERTIFICATE, who=self.who)) from None
                 raise ProbeFailed(
                     sentence("{who} broke the TLS connection: {error}", who=self.who, error=tls_error_text(error))
                 ) from None
@@ -94,13 +126,16 @@ class TcpStream:
     def _feed(self, data: bytes) -> None:
         if data:
             self._incoming.write(data)
+            if self._flight is not None and len(self._flight) < MAX_FLIGHT:
+                self._flight += data
         else:
             self._incoming.write_eof()
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> ssl.SSLObject:
         """Shake hands. Raises ssl.SSLError as it is (its meaning is the caller's matter), Trouble for the socket."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._flight = bytearray()
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=bare_host(server_name))
         while True:
             try:
                 tls.do_handshake()
@@ -108,17 +143,36 @@ class TcpStream:
             except ssl.SSLWantReadError:
                 await self._send(self._outgoing.read())
                 self._feed(await self._receive())
-            except ssl.SSLError:
+            except ssl.SSLError as error:
                 if self._outgoing.pending:  # tell the far end why, if it still listens
                     try:
                         self._sock.send(self._outgoing.read())
                     except OSError:
                         pass
+                flight = read_flight(bytes(self._flight))
+                if flight.wants_certificate and not isinstance(error, ssl.SSLCertVerificationError):
+                    raise ClientCertificateWanted(error, flight.chain) from None
                 raise
+        self._flight = None
         if self._outgoing.pending:
             await self._send(self._outgoing.read())
         self.tls = tls
         return tls
+
+    async def hear_refusal(self) -> None:
+        """What the server says first after the handshake of TLS 1.3: tickets, or that it wants a certificate of ours.
+
+        Raises CertificateRequired, or ProbeFailed; ends by its caller's deadline.
+        """
+        assert self.tls is not None
+        self._feed(await self._receive())
+        try:
+            self.tls.read(1)
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        except ssl.SSLError as error:
+            if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+                raise CertificateRequired(sentence(WANTS_CERTIFICATE, who=self.who)) from None
 
     def close(self) -> None:
         self._sock.close()
@@ -127,29 +181,32 @@ class TcpStream:
 async def connect(addresses: Sequence[Address], port: int, limits: Limits, seconds: float) -> tuple[TcpStream, float]:
     """Connect to the first address that answers; the stream and how long that address took, in seconds.
 
-    Each address but the last gets its share of ``seconds``, so that one that swallows packets does not hide the
-    next. Every address is judged by the agent's limits first. Raises ProbeFailed with the last address's reason, or the
-    last that says something about the target.
+    Addresses are tried by :mod:`agent.clients.net.address_policy`; the stream's ``waited`` is what the others took.
+    Raises ProbeFailed with what they came to.
     """
-    deadline = time.perf_counter() + seconds
-    failures = [ProbeFailed(sentence("no address to connect to"), UNKNOWN)]
-    candidates = addresses[:MAX_ADDRESSES]
-    for place, address in enumerate(candidates):
-        forbidden = limits.forbids(address, port)
-        if forbidden:
-            failures.append(ProbeFailed(forbidden, UNKNOWN))
-            continue
+    allowed = candidates(addresses, limits, port)
+
+    if len(allowed) == 1:
         start = time.perf_counter()
-        remaining = len(candidates) - place
+        stream = await _connect(allowed[0], port)  # the caller's own deadline says more than one of ours
+        return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
+    deadline = time.perf_counter() + seconds - min(_MARGIN, seconds / 10)
+
+    async def attempt(address: Address) -> tuple[TcpStream, float]:
+        start = time.perf_counter()
         try:
-            async with asyncio.timeout((deadline - start) / remaining if remaining > 1 else None):
+            async with asyncio.timeout(deadline - start):
                 stream = await _connect(address, port)
-            return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
-        except ProbeFailed as error:
-            failures.append(error)
         except TimeoutError:
-            failures.append(ProbeFailed(sentence("{address} did not answer", address=endpoint(address, port))))
-    raise max(reversed(failures), key=lambda failure: failure.state != UNKNOWN)
+            raise ProbeFailed(sentence("{address} did not answer", address=endpoint(address, port))) from None
+        return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
+
+    first = await first_to_answer(
+        allowed, attempt, connection_stagger(len(allowed), seconds), lambda late: late[0].close()
+    )
+    stream, took = first.answer
+    stream.waited = first.waited
+    return stream, took
 
 
 async def _connect(address: Address, port: int) -> TcpStream:
@@ -162,7 +219,13 @@ async def _connect(address: Address, port: int) -> TcpStream:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, (str(address), port))
+        if not _WATCHES:
+            await loop.sock_connect(sock, socket_address(address, port))
+        elif (error_number := sock.connect_ex(socket_address(address, port))) == errno.EINPROGRESS:
+            await _writable(loop, sock)
+            error_number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if _WATCHES and error_number:
+            raise OSError(error_number, os.strerror(error_number))
     except OSError as error:
         sock.close()
         raise from_oserror(error, who) from None
@@ -170,6 +233,31 @@ async def _connect(address: Address, port: int) -> TcpStream:
         sock.close()
         raise
     return TcpStream(sock, who)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    number = sock.fileno()  # for a socket that it does not know the loop would write out what it is
+    loop.add_reader(number, _wake, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(number)
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    number = sock.fileno()
+    loop.add_writer(number, _wake, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(number)
+
+
+def _wake(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def endpoint(address: Address, port: int) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Final
 
+from agent.clients.net.address_policy import socket_address
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.ping_result import PingResult
 from agent.clients.net.stream import endpoint
@@ -50,7 +51,7 @@ class UdpEchoBurst:
                 sock.setblocking(False)
                 enable_timestamps(sock)
                 self._set_dscp(sock)
-                sock.connect((str(self._address), self._port))
+                sock.connect(socket_address(self._address, self._port))
                 await self._exchange(sock, who, seconds)
         except OSError as error:
             raise from_oserror(error, who) from None

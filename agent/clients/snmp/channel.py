@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from agent.clients.net.address_policy import socket_address
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
@@ -122,7 +123,7 @@ class SnmpChannel:
         try:
             pending.sent = time.monotonic_ns()
             while (remaining := deadline - self._loop.time()) > 0:
-                self._send(pending, (str(address), port))
+                self._send(pending, socket_address(address, port))
                 await asyncio.wait((pending.answer,), timeout=min(every, remaining))
                 if pending.answer.done():
                     return pending.answer.result(), pending.rtt / 1e9, sum(pending.ignored.values())
@@ -140,7 +141,7 @@ class SnmpChannel:
                 del self._by_host[bare]
             pending.answer.cancel()
 
-    def _send(self, pending: PendingRequest, destination: tuple[str, int]) -> None:
+    def _send(self, pending: PendingRequest, destination: tuple[Any, ...]) -> None:
         if self._transport is not None:
             self._transport.sendto(pending.request, destination)
             return
@@ -153,7 +154,7 @@ class SnmpChannel:
             if not pending.answer.done():
                 self._sock.sendto(pending.request, destination)
 
-    def _send_later(self, pending: PendingRequest, destination: tuple[str, int]) -> None:
+    def _send_later(self, pending: PendingRequest, destination: tuple[Any, ...]) -> None:
         if not pending.answer.done():
             with contextlib.suppress(OSError):  # it is sent again before long
                 self._sock.sendto(pending.request, destination)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 
 from agent.clients.snmp.ber import Value
+from inventory.base.forms import one_form
 from inventory.protocol.reasons import sentence
 
 SHOWN = 4  # names in one reason
@@ -21,8 +22,8 @@ def text(value: Value | None) -> str:
 def matcher(patterns: Sequence[str]) -> Callable[[Sequence[str]], bool]:
     """Whether one of some names fits one of the patterns (``*``, ``?``, ``[a-z]``), whatever the case."""
     nothing = r"(?!)"  # fits nothing
-    compiled = re.compile("|".join(translate(pattern.casefold()) for pattern in patterns) or nothing)
-    return lambda names: any(compiled.match(name.casefold()) for name in names if name)
+    compiled = re.compile("|".join(translate(one_form(pattern).casefold()) for pattern in patterns) or nothing)
+    return lambda names: any(compiled.match(one_form(name).casefold()) for name in names if name)
 
 
 def short_list(names: Sequence[str]) -> str:

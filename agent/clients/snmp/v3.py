@@ -31,6 +31,7 @@ from pysnmp.hlapi.v3arch.asyncio import (
 )
 from pysnmp.proto import errind, rfc1902, rfc1905
 
+from agent.clients.net.address_policy import scope_index
 from agent.clients.net.stream import endpoint
 from agent.clients.snmp.access import SnmpTarget, SnmpUser
 from agent.clients.snmp.ber import END_OF_MIB, GET, GETBULK, Value, decode_value, encode_oid, oid_text
@@ -253,7 +254,7 @@ def _transport(target: SnmpTarget, every: float) -> Any:
     target_type = _Target if four else _Target6
     transport: Any = target_type.__new__(target_type)
     host, port = str(target.address), target.port
-    transport.transport_address = (host, port) if four else (host, port, 0, 0)
+    transport.transport_address = (host, port) if four else (host, port, 0, scope_index(target.address))
     transport.__init__(timeout=every, retries=_RETRIES)
     return transport
 

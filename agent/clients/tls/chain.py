@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from agent.clients.tls import der
@@ -19,6 +20,7 @@ from agent.failure import ProbeFailed, printable
 from inventory.protocol.reasons import Reason, Why, sentence
 from inventory.protocol.states import DOWN
 
+DAY: Final = 86_400  # seconds
 MAX_NAMES: Final = 3  # of a certificate, in a reason
 
 
@@ -33,7 +35,7 @@ def explain_refusal(
         return plain
     leaf, code = facts[0], error.verify_code
     if code in (EXPIRED, NOT_YET_VALID):
-        return ProbeFailed(_first_date_fault(facts, now) or plain.reason)
+        return ProbeFailed(_first_date_fault(_issuer_path(facts), now) or plain.reason)
     if code in WRONG_HOST_CODES:
         reason = sentence(
             "wrong host: the certificate is for {chain}, not for {host}", chain=_host_names(chain[0]), host=host
@@ -148,6 +150,34 @@ def _name_text(name: bytes) -> str:
     return printable(text, 60) if text else sentence("a nameless authority")
 
 
+def expiry_warning(expiries: Sequence[float], warn_days: float, now: float) -> Why:
+    """What there is to warn of in the ends of the certificates of a judged path, the server's own first, or ""."""
+    first = min(expiries, default=float("inf"))
+    if (first - now) / DAY >= warn_days:
+        return ""
+    own = (expiries[0] - now) / DAY < warn_days
+    whose, end = (sentence("the certificate"), expiries[0]) if own else (sentence("a certificate in the chain"), first)
+    left = end - now
+    if left < 0:
+        return sentence("{whose} ended on {not_after}", whose=whose, not_after=_date_text(end))
+    if left < 2 * DAY:
+        return sentence("{whose} expires in {hours:n} hours", whose=whose, hours=f"{left / 3600:.1f}")
+    return sentence("{whose} expires in {left:n} days", whose=whose, left=f"{left / DAY:.1f}")
+
+
+def _common_name_only(certificate: bytes) -> str:
+    """Of one without names of hosts: clients do not take the common name for one any more (RFC 9525)."""
+    name = der.attributes(_subject(certificate)).get("CN")
+    if not name:
+        return sentence("no host at all")
+    return sentence("no host at all (its common name {name} does not count)", name=printable(name, 40))
+
+
+def _subject(certificate: bytes) -> bytes:
+    fields = _parsed(certificate)
+    return fields.subject if fields is not None else b""
+
+
 def _host_names(certificate: bytes) -> str:
     """The hosts that a certificate is for, the first few."""
     from cryptography import x509
@@ -156,10 +186,10 @@ def _host_names(certificate: bytes) -> str:
         extensions = x509.load_der_x509_certificate(certificate).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except Exception:  # a stranger's bytes may trip the library in any way, and what it raises has no common base
-        return sentence("no host at all")
+        return _common_name_only(certificate)
     hosts = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
     if not hosts:
-        return sentence("no host at all")
+        return _common_name_only(certificate)
     shown = ", ".join(printable(name, 40).strip("'") for name in hosts[:MAX_NAMES])
     more = len(hosts) - MAX_NAMES
     return sentence("{so} and {gone} more", so=shown, gone=more) if more > 0 else shown

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent.clients.net.stream import tls_error_text
+from agent.clients.net.stream import WANTS_CERTIFICATE, CertificateRequired, tls_error_text
+from agent.clients.net.tls_records import ClientCertificateWanted
 from agent.clients.tls import der
 from agent.failure import ProbeFailed
 from agent.probe import Limits
+from inventory.base.trust import judge_alike
 from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN
 
@@ -84,7 +86,7 @@ class TlsContexts:
 
 
 def _verifying_context(authority: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authority or None)
+    context = judge_alike(ssl.create_default_context(cafile=authority or None))
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: Debian's Python leaves it to OpenSSL's own default
     return context
 
@@ -120,6 +122,8 @@ def _file_version(authority: str, limits: Limits) -> object:
 
 def handshake_failure(error: ssl.SSLError, who: str, now: float | None = None) -> ProbeFailed:
     """A failed handshake as a reason. A clock before CLOCK_FLOOR makes a judgement of dates no evidence."""
+    if isinstance(error, ClientCertificateWanted):
+        return CertificateRequired(sentence(WANTS_CERTIFICATE, who=who))
     if not isinstance(error, ssl.SSLCertVerificationError):
         return ProbeFailed(sentence("TLS with {who} failed: {error}", who=who, error=_protocol_error_text(error)))
     code = error.verify_code
@@ -141,7 +145,7 @@ def _protocol_error_text(error: ssl.SSLError) -> str:
     if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
         return sentence("no common version of TLS (where certificates are judged, only 1.2 and 1.3 are spoken)")
     if "HANDSHAKE_FAILURE" in reason:
-        return sentence("the server accepts none of the ciphers offered")
+        return sentence("the server refuses the handshake and does not say why (handshake failure)")
     if reason == "TLSV1_UNRECOGNIZED_NAME":
         return sentence("the server does not know this name")
     return tls_error_text(error)
@@ -164,6 +168,28 @@ def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:
     if get is None:
         return [leaf] if leaf else []
     return [c if isinstance(c, bytes) else c.public_bytes(2) for c in get() or ()]
+
+
+def judged_chain(tls: ssl.SSLObject, verify: bool) -> list[bytes]:
+    """What the dates are to be judged of, leaf first, DER: the path that was verified, whatever else the server sent;
+    where nothing was verified, the leaf and those of the chain sent that lead on from it."""
+    return verified_chain(tls) if verify else issuer_path(presented_chain(tls))
+
+
+def issuer_path(chain: list[bytes]) -> list[bytes]:
+    """From the leaf up, each certificate followed by its issuer, as far as they are in the chain; DER."""
+    try:
+        fields = [(der.parse(certificate), certificate) for certificate in chain]
+    except der.DerError:
+        return chain[:1]
+    path, rest = fields[:1], fields[1:]
+    while path and path[-1][0].issuer != path[-1][0].subject:
+        issuer = next((entry for entry in rest if entry[0].subject == path[-1][0].issuer), None)
+        if issuer is None:
+            break
+        path.append(issuer)
+        rest.remove(issuer)
+    return [certificate for _, certificate in path]
 
 
 def leaf_expiry(tls: ssl.SSLObject) -> float | None:

@@ -4,7 +4,7 @@ import datetime
 from typing import TYPE_CHECKING, Final
 
 from agent.failure import ProbeFailed
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Reason, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN
 
 if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look without one does not need
@@ -14,63 +14,84 @@ if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look witho
 SKEW: Final = datetime.timedelta(minutes=5)  # how far a responder's clock may be ahead
 
 
-def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
-    """Return when the response says "good". Raises ProbeFailed: down when revoked, degraded when it is worth nothing.
+def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> bool:
+    """Whether a response is stapled and says "good". Raises ProbeFailed: down when revoked, degraded when it is worth
+    nothing or missing though the certificate demands it.
 
     ``staple``: b"" when there is none. ``chain``: leaf first, DER; without the issuer in it the signature cannot be
     checked and is believed.
     """
+    if staple:
+        check_response(staple, chain, now, sentence("the stapled OCSP response"))
+        return True
+    if _demands_staple(chain[0]):
+        raise ProbeFailed(
+            sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
+        )
+    return False
+
+
+def check_response(response_der: bytes, chain: tuple[bytes, ...], now: float, whose: Reason) -> None:
+    """Return when an OCSP response says "good". Raises as :func:`check_staple`; ``whose`` begins the reasons."""
     from cryptography import x509
     from cryptography.x509 import ocsp
 
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    if not staple:
-        if _demands_staple(chain[0]):
-            raise ProbeFailed(
-                sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
-            )
-        return
     try:
-        response = ocsp.load_der_ocsp_response(staple)
+        response = ocsp.load_der_ocsp_response(response_der)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             word = response.response_status.name.lower().replace("_", " ")
             raise ProbeFailed(
-                sentence("the stapled OCSP response is an error of the responder: {word}", word=word), DEGRADED
+                sentence("{response} is an error of the responder: {word}", response=whose, word=word), DEGRADED
             )
         leaf = x509.load_der_x509_certificate(chain[0])
-        issuer = _issuer(leaf, chain)
+        issuer = issuer_of(leaf, chain)
         single = _matching_response(response, leaf, issuer)
         if single is None:
-            raise ProbeFailed(sentence("the stapled OCSP response is about another certificate"), DEGRADED)
+            raise ProbeFailed(sentence("{response} is about another certificate", response=whose), DEGRADED)
         if issuer is not None and not _is_signed(response, issuer, moment):
-            raise ProbeFailed(sentence("the stapled OCSP response is not signed by the certificate's issuer"), DEGRADED)
+            raise ProbeFailed(
+                sentence("{response} is not signed by the certificate's issuer", response=whose), DEGRADED
+            )
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
         revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
     except _unreadable() as error:
         raise ProbeFailed(
-            sentence("the stapled OCSP response cannot be read: {error}", error=str(error)[:60]), DEGRADED
+            sentence("{response} cannot be read: {error}", response=whose, error=str(error)[:60]), DEGRADED
         ) from None
     if status is ocsp.OCSPCertStatus.REVOKED:
-        when: str = f"{revoked:%Y-%m-%d}" if revoked else sentence("a day not given")
-        if revocation_reason:
-            when = sentence("{when} ({because})", when=when, because=revocation_reason.value)
-        words = sentence("revoked: on {when}, says the stapled OCSP response", when=when)
+        because = revocation_reason.value if revocation_reason else ""
+        words = revoked_text(revoked, because, whose)
         unproven = [] if issuer is not None else [sentence("its signature could not be checked")]
         raise ProbeFailed(joined([words, *unproven]), DOWN)
     if status is ocsp.OCSPCertStatus.UNKNOWN:
         raise ProbeFailed(
-            sentence("the stapled OCSP response says that the issuer does not know this certificate"), DEGRADED
+            sentence("{response} says that the issuer does not know this certificate", response=whose), DEGRADED
         )
+    check_dates(begins, ends, moment, whose)
+
+
+def check_dates(
+    begins: datetime.datetime, ends: datetime.datetime | None, moment: datetime.datetime, whose: Reason
+) -> None:
+    """Whether a response or a list holds now. Raises ProbeFailed (degraded)."""
     if begins > moment + SKEW:
         raise ProbeFailed(
-            sentence("the stapled OCSP response is not valid before {begins} UTC", begins=f"{begins:%Y-%m-%d %H:%M}"),
+            sentence("{response} is not valid before {begins} UTC", response=whose, begins=f"{begins:%Y-%m-%d %H:%M}"),
             DEGRADED,
         )
     if ends is not None and ends < moment:
         raise ProbeFailed(
-            sentence("the stapled OCSP response is out of date since {ends} UTC", ends=f"{ends:%Y-%m-%d %H:%M}"),
+            sentence("{response} is out of date since {ends} UTC", response=whose, ends=f"{ends:%Y-%m-%d %H:%M}"),
             DEGRADED,
         )
+
+
+def revoked_text(when: datetime.datetime | None, because: str, whose: Reason) -> Reason:
+    day: str = f"{when:%Y-%m-%d}" if when else sentence("a day not given")
+    if because:
+        day = sentence("{when} ({because})", when=day, because=because)
+    return sentence("revoked: on {when}, says {response}", when=day, response=whose)
 
 
 def _demands_staple(certificate: bytes) -> bool:
@@ -101,7 +122,7 @@ def _unreadable() -> tuple[type[Exception], ...]:
     )
 
 
-def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
+def issuer_of(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
     """The certificate of the chain that issued the leaf, by name and signature."""
     from cryptography import x509
 

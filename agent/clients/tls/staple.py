@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from agent.clients.net.resolve import address_literal
+from agent.clients.tls.question import StapleAnswer, StapleQuestion
 from agent.failure import ProbeFailed
-from inventory.protocol.reasons import pack, unpack
+from inventory.protocol.reasons import pack, sentence, unpack
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -28,42 +29,38 @@ MAX_REMEMBERED: Final = 1_000  # servers
 _PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from agent.clients.tls.staple import main; main()"
 
 
-class StapleQuestion(msgspec.Struct, frozen=True):
-    """What the process is told."""
-
-    address: str
-    port: int
-    name: str  # for SNI
-    chain: tuple[bytes, ...]  # of the certificate that was judged, leaf first, with its issuers; DER
-    seconds: float  # to take at most
-    now: float  # seconds since the epoch
-
-
 class StapleChecker:
     """Knows when to ask which server next (a shared client: ``context.client(StapleChecker, StapleChecker)``)."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._next: dict[tuple[str, int, str, bytes], float] = {}
+        self._next: dict[tuple[object, ...], float] = {}
+        self._answers: dict[tuple[object, ...], StapleAnswer] = {}
         self._one = asyncio.Lock()  # a process at a time: each takes a quarter of a second of CPU
 
-    async def check(self, question: StapleQuestion) -> None:
-        """Return when nothing speaks against the certificate. Raises ProbeFailed. Ends by its caller's deadline."""
-        key = (question.address, question.port, question.name, question.chain[0])
+    async def check(self, question: StapleQuestion) -> StapleAnswer | None:
+        """What is known when nothing speaks against the certificate; None when the server was not heard. Raises
+        ProbeFailed. Ends by its caller's deadline."""
+        key = (question.address, question.port, question.name, question.chain[0], question.ask)
         if self._monotonic() < self._next.get(key, 0):
-            return
+            return self._answers.get(key)
         async with self._one:
             if len(self._next) >= MAX_REMEMBERED:
                 self._next.clear()
+                self._answers.clear()
             self._next[key] = self._monotonic() + RETRY
-            answer = await _ask_in_a_process(question)
-        if not answer:
-            return
-        state, reason = msgspec.msgpack.decode(answer, type=tuple[int, str])
-        if reason:
+            self._answers.pop(key, None)
+            said = await _ask_in_a_process(question)
+        if not said:
+            return None
+        answer = msgspec.msgpack.decode(said, type=StapleAnswer)
+        if answer.reason:
             self._next.pop(key, None)
-            raise ProbeFailed(unpack(reason), state)
+            raise ProbeFailed(unpack(answer.reason), answer.state)
+        answer.notes = tuple(map(unpack, answer.notes))
         self._next[key] = self._monotonic() + ASK_AGAIN
+        self._answers[key] = answer
+        return answer
 
     async def close(self) -> None:
         self._next.clear()
@@ -89,18 +86,26 @@ async def _ask_in_a_process(question: StapleQuestion) -> bytes:
 
 def main() -> None:
     """One question on standard input; on standard output the state and the reason, "" when all is well, or nothing."""
+    from agent.clients.tls import revocation
     from agent.clients.tls.ocsp import check_staple
 
     question = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=StapleQuestion)
     leaf, staple = _ask(question)
     if leaf != question.chain[0]:
         return  # another certificate (or another machine): not the one that was judged
-    state, reason = 0, ""
+    answer = StapleAnswer()
     try:
-        check_staple(staple, question.chain, question.now)
+        answer.known = check_staple(staple, question.chain, question.now)
+        notes = revocation.deviations(question.chain, question.now)
+        if not answer.known and question.ask:
+            revocation.ask(question)
+            answer.known = True
+        elif not answer.known:
+            notes.append(sentence("nobody was asked whether the certificate is revoked: no response is stapled"))
+        answer.notes = tuple(map(pack, notes))
     except ProbeFailed as failure:
-        state, reason = failure.state, failure.reason
-    sys.stdout.buffer.write(msgspec.msgpack.encode((state, pack(reason))))
+        answer.state, answer.reason = failure.state, pack(failure.reason)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
 
 
 def _ask(question: StapleQuestion) -> tuple[bytes, bytes]:

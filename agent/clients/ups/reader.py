@@ -9,8 +9,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.clients.net.address_policy import candidates, datagram_stagger, first_to_answer
 from agent.clients.net.resolve import Resolver
-from agent.clients.net.stream import MAX_ADDRESSES, connect
+from agent.clients.net.stream import connect
 from agent.clients.ups import apcupsd, nut
 from agent.clients.ups.model import UpsReading
 from agent.failure import ProbeFailed
@@ -94,10 +95,11 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
         addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
         remaining = context.timeout - (time.monotonic() - started)
         if self.way == "snmp":
-            return await self._by_snmp(context, addresses[0], remaining)
+            return await self._by_snmp(context, addresses, remaining)
         asked = self.credential if self.way == "nut" else ""
         if asked:
-            destinations = [Destination(self.host, address, exposed=_EXPOSED) for address in addresses[:MAX_ADDRESSES]]
+            allowed = candidates(addresses, context.limits, self.port or PORTS[self.way])
+            destinations = [Destination(self.host, address, exposed=_EXPOSED) for address in allowed]
             context.check_credential(asked, destinations)
         stream, _ = await connect(addresses, self.port or PORTS[self.way], context.limits, remaining)
         try:
@@ -109,21 +111,31 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
         finally:
             stream.close()
 
-    async def _by_snmp(self, context: ProbeContext, address: Address, seconds: float) -> TimedReading:
+    async def _by_snmp(self, context: ProbeContext, addresses: list[Address], seconds: float) -> TimedReading:
         from agent.clients.snmp import (  # only who asks by SNMP pays for it
             SnmpClient,
+            SnmpSession,
             SnmpTarget,
             access_from_credential,
         )
+        from agent.clients.snmp.uptime import OIDS
         from agent.clients.ups.snmp import UpsMibCache
 
         port = self.port or PORTS["snmp"]
-        if forbidden := context.limits.forbids(address, port):
-            raise ProbeFailed(forbidden, UNKNOWN)
-        credential = context.credential(self.credential, Destination(self.host, address))
-        access = access_from_credential(self.credential, self.version, credential)
-        target = SnmpTarget(address, port, access)
-        session = await context.client(SnmpClient, SnmpClient).session(target, seconds * (1 - _MARGIN))
+        allowed = candidates(addresses, context.limits, port)
+        end = time.monotonic() + seconds * (1 - _MARGIN)
+        client = context.client(SnmpClient, SnmpClient)
+
+        async def ask(address: Address) -> tuple[SnmpTarget, SnmpSession]:
+            credential = context.credential(self.credential, Destination(self.host, address))
+            target = SnmpTarget(address, port, access_from_credential(self.credential, self.version, credential))
+            session = await client.session(target, max(end - time.monotonic(), 0.01))
+            if len(allowed) > 1:
+                await session.get(OIDS)  # does anybody answer there?
+            return target, session
+
+        first = await first_to_answer(allowed, ask, datagram_stagger(len(allowed), seconds))
+        target, session = first.answer
         return await context.client(UpsMibCache, UpsMibCache).read(target, session), session.latency
 
 

@@ -155,7 +155,8 @@ class TestArchives:
             cut = tmp_path / archives[kind].name
             cut.write_bytes(whole[:at])
             verdict = read(cut)
-            assert verdict.state == BROKEN, at
+            # between two members of a bare tar archive nothing but its end is missing
+            assert verdict.state == BROKEN or (kind == "tar" and "end is missing" in verdict.reason), at
             assert verdict.reason, at
 
     def test_one_byte_changed(self, archives: dict[str, Path], kind: str, tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ async def test_the_next_address_is_tried() -> None:
         outcome = await probe.run(look(resolver=Names("127.0.0.3", "127.0.0.2")))
         assert outcome.state == UP
         nowhere = await probe.run(look(resolver=Names("127.0.0.2", "127.0.0.4")))
-        assert (nowhere.state, nowhere.reason) == (DOWN, f"127.0.0.4:{port} refused the connection")
+        assert (nowhere.state, nowhere.reason) == (
+            DOWN,
+            f"127.0.0.2:{port} refused the connection; 127.0.0.4:{port} refused the connection",
+        )
 
 
 async def test_refused(free_port: int) -> None:
@@ -277,3 +280,11 @@ async def test_a_resolver_that_hangs_delays_only_its_own_names(monkeypatch: pyte
     with pytest.raises(ProbeFailed):
         await resolver.addresses("127.0.0.1", "ipv6")
     await resolver.close()
+
+
+async def test_an_expected_text_in_either_form() -> None:
+    import unicodedata
+
+    async with service(says(unicodedata.normalize("NFD", "Chào bạn\r\n").encode())) as port:
+        outcome = await Tcp(host="127.0.0.1", port=port, expect="Chào bạn").run(look())
+    assert (outcome.state, outcome.reason) == (UP, "")

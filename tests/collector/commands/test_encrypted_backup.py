@@ -49,7 +49,7 @@ class Place:
 
     def acts(self) -> list[tuple[str, str]]:
         with apsw.Connection(str(self.state / "collector.db"), flags=apsw.SQLITE_OPEN_READONLY) as db:
-            return list(db.execute("SELECT who, what FROM audit"))
+            return list(db.execute("SELECT who, what FROM audit WHERE what != 'restore'"))
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_nothing_was_looked_at_before_there_was_anything_to_look() -> None:
 
 
 async def test_a_plan_that_a_store_of_before_took_unsigned_breaks_nothing(world: IngestWorld) -> None:
-    """Its scales are the kind's, or 1; its checks are the agent's own, whatever uid it gave them."""
+    """Its scales cannot be, so it counts as not known; its check is the agent's own, whatever uid it gave it."""
     other = await world.agent(plan_of("a2"))
     stolen = other.plan.checks[0]
     columns = {"icmp": (Column("loss_ratio", 0), Column("nonsense", -1), Column("jitter_seconds", 1_000_000))}
@@ -172,12 +172,11 @@ async def test_a_plan_that_a_store_of_before_took_unsigned_breaks_nothing(world:
     await world.crash()
     agent = ChainAgent(world.ingest, world.clock, plan)
     await agent.push()
-    assert (await agent.look_and_push(DOWN)).verdict == "taken"
-    assert [column.per > 0 for column in world.ingest.fleet.columns("a1", plan.digest, "icmp")] == [True] * 3
-    mine = world.check("x")
-    assert set(world.ingest.fleet.measures(mine)) == {"loss_ratio", "nonsense", "jitter_seconds", "latency"}
-    assert world.state("a1").tails.keys() == {mine.id}
-    assert world.check(stolen.name).agent == "a2" and not world.state("a2").tails
+    assert (await agent.look_and_push(DOWN)).want == [plan.digest]
+    assert world.ingest.fleet.columns("a1", plan.digest, "icmp") == ()
+    assert not world.state("a1").tails and world.check("x").agent == "a1"
+    assert world.check(stolen.name).agent == "a2"
+    assert (await other.look_and_push(DOWN, UP)).verdict == "taken"
 
 
 async def test_a_plan_that_is_brought_while_another_is_served_is_kept_too(world: IngestWorld) -> None:

@@ -403,3 +403,13 @@ async def test_a_cancelled_question_leaves_nothing_behind(snmp: SnmpClient) -> N
 def test_an_access_does_not_show_its_secret() -> None:
     assert "hunter2" not in repr(SnmpTarget(LOOPBACK, 161, Community("2c", Secret("hunter2"))))
     assert unsigned(0) == (0x42, b"\0")
+
+
+def test_names_are_compared_in_one_form_and_case() -> None:
+    import unicodedata
+
+    from agent.clients.snmp.labels import matcher
+
+    composed, apart = "Cổng Kế toán", unicodedata.normalize("NFD", "Cổng Kế toán")
+    for pattern in (composed, apart, "cổng k?*"):
+        assert matcher([pattern])([composed]) and matcher([pattern])([apart])
