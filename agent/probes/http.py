@@ -35,6 +35,7 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "upgrade"})
+_AT_ONCE: Final = 262_144  # bytes of a body that are decoded in the loop; more would hold it
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _WAITED_FOR: Final = {
     "resolve": sentence("the name was not resolved"),
@@ -320,7 +321,11 @@ class _Fetch:
         self._end_phase("body", "judge")
         self.measures["body_bytes"] = body.size
         if keep:
-            text = decode_body(body.data, head.last_value(b"content-type") or b"")
+            content_type = head.last_value(b"content-type") or b""
+            if len(body.data) < _AT_ONCE:
+                text = decode_body(body.data, content_type)
+            else:
+                text = await asyncio.to_thread(decode_body, body.data, content_type)
             state, fault = await self._search(body, text)
             if fault:
                 return state, fault

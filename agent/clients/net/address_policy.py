@@ -131,7 +131,11 @@ class _Race(Generic[T]):
                 discard(task.result())
 
         for task in self._tasks:
-            if task is not self._winner:
+            if task is self._winner:
+                continue
+            if task.done():
+                forget(task)
+            else:
                 task.cancel()
                 task.add_done_callback(forget)
 

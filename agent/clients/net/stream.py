@@ -154,9 +154,9 @@ class TcpStream:
                     raise ClientCertificateWanted(error, flight.chain) from None
                 raise
         self._flight = None
-        if self._outgoing.pending:
-            await self._send(self._outgoing.read())
-        self.tls = tls
+        self.tls = (
+            tls  # in version 1.3 our last word goes with the first that is sent, or before the first that is read
+        )
         return tls
 
     async def hear_refusal(self) -> None:
@@ -165,6 +165,8 @@ class TcpStream:
         Raises CertificateRequired, or ProbeFailed; ends by its caller's deadline.
         """
         assert self.tls is not None
+        if self._outgoing.pending:
+            await self._send(self._outgoing.read())
         self._feed(await self._receive())
         try:
             self.tls.read(1)

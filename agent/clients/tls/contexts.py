@@ -87,6 +87,7 @@ class TlsContexts:
 
 def _verifying_context(authority: str) -> ssl.SSLContext:
     context = judge_alike(ssl.create_default_context(cafile=authority or None))
+    context.options |= ssl.OP_NO_TICKET  # nothing is resumed: a look is to see the certificate
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: Debian's Python leaves it to OpenSSL's own default
     return context
 
@@ -96,6 +97,7 @@ def _permissive_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.options |= ssl.OP_NO_TICKET
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     return context

@@ -268,6 +268,14 @@ async def test_a_dead_address_hides_no_good_one_and_costs_no_latency(name: str) 
             assert REFUSES in nobody.reason and "127.0.0.11" in nobody.reason
 
 
+async def test_a_fault_says_which_address_answered_where_it_was_not_the_first() -> None:
+    async with says(b"", *[b""] * 4, b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n") as port:
+        alone = await look("http", port, KINDS["http"][2], GOOD)
+        second = await look("http", port, KINDS["http"][2], REFUSES, GOOD)
+    assert alone.reason == "status 500 instead of 200-299"
+    assert second.reason == f"{GOOD}:{port}: status 500 instead of 200-299"
+
+
 def in_namespace(commands: str, work: Callable[[], Awaitable[Any]]) -> Any:
     """Run in a network namespace of its own, which goes with its thread."""
     box: list[Any] = []
