@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from alerts.channels.config import ChannelSettings
+from collector.budgets import BudgetsConfig
 from inventory.base.problems import Invalid, Problem
 from inventory.base.types import Duration, Secret
 from inventory.yaml import settings
@@ -98,6 +99,7 @@ class CollectorConfig(msgspec.Struct, frozen=True, kw_only=True):
     agents: AgentsConfig = AgentsConfig()
     operators: OperatorsConfig = OperatorsConfig()
     alerts: ChannelSettings = ChannelSettings()
+    budgets: BudgetsConfig = BudgetsConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -161,6 +163,7 @@ def _semantic_mistakes(config: CollectorConfig) -> list[tuple[str, str]]:
             mistakes.append(("operators.tokens", f"the token of {token.name} is shorter than 20 characters"))
     if (config.operators.certificate is None) != (config.operators.key is None):
         mistakes.append(("operators", "certificate and key go together"))
+    mistakes += ((f"budgets{key}", message) for key, message in config.budgets.mistakes())
     if config.agents.certificate_life < DAY:
         mistakes.append(("agents.certificate_life", "is less than a day"))
     return mistakes

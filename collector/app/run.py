@@ -93,7 +93,7 @@ class CollectorService:
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store)
+        self.ingest = Ingest(self.store, budgets=config.budgets)
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)

@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from collector.budgets import BudgetsConfig
 from collector.ingest import garbage, recovery
+from collector.ingest.budgets import AgentBudgets
 from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import PushError, PushLimits
+from collector.ingest.limits import RETRY_AFTER, PushError, PushLimits
 from collector.ingest.maintenance import Maintenance
 from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
@@ -26,14 +28,16 @@ log = logging.getLogger("collector.ingest")
 class Ingest:
     """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
 
-    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock | None = None, budgets: BudgetsConfig | None = None) -> None:
+        config = budgets or BudgetsConfig()
         self.clock: Clock = clock or SystemClock()
         self.store = store
         self.trust = ClockTrust(self.clock)
         self.plans = Plans(store)
         self.fleet = Fleet(self.plans)
         self.committer = Committer(store, self.plans, self.fleet)
-        self.limits = PushLimits()
+        self.limits = PushLimits(config.decoding_memory)
+        self.budgets = AgentBudgets(config, self.plans.most_checks)
         self.pipeline = Pipeline(
             store=store,
             clock=self.clock,
@@ -42,6 +46,7 @@ class Ingest:
             fleet=self.fleet,
             committer=self.committer,
             limits=self.limits,
+            budgets=self.budgets,
             sequencer=Sequencer(store),
             reports=DeadLetterReports(),
         )
@@ -95,7 +100,7 @@ class Ingest:
             raise
         except StoreError as error:
             self._count("failed")
-            raise PushError(503, str(error)) from None
+            raise PushError(503, str(error), retry_after=RETRY_AFTER) from None
         finally:
             self.limits.end()
         self._count(ack.verdict)

@@ -13,18 +13,21 @@ its clock skips 4 and 5, until the clock is believed (:meth:`Pipeline.place_defe
 are newer than their agent's checkpoint take 1, 2, 4 and 5 again (:func:`replay`).
 """
 
+import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from collector.ingest.budgets import AgentBudgets, OverBudget
 from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import CommitItem, Committer
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import BULK_BYTES, PushError, PushLimits, is_bulk
+from collector.ingest.limits import BULK_BYTES, SMALL, PushError, PushLimits, is_bulk
 from collector.ingest.plans import PlanError, Plans
 from collector.ingest.state import AgentState
-from collector.ingest.steps.admission import decode_admitted
+from collector.ingest.steps.admission import admit, with_bounded_texts
 from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
 from collector.ingest.steps.contact import note_contact
 from collector.ingest.steps.context import IngestContext
@@ -37,9 +40,20 @@ from collector.ledger.placement import Placement
 from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch
 from inventory.base.clock import Clock
-from inventory.protocol.wire import Ack, Batch, Push, WireError, decode_push
+from inventory.protocol.plan import digest_of
+from inventory.protocol.wire import (
+    Ack,
+    Batch,
+    Push,
+    TooLarge,
+    WireError,
+    decode_inflated,
+    decode_plans,
+    decode_push,
+    encode_push,
+    inflate,
+)
 
-MAX_PLANS: Final = 16  # in one push
 MAX_REASON: Final = 200  # characters of why a body was refused
 
 
@@ -60,6 +74,7 @@ class Pipeline:
     fleet: Fleet
     committer: Committer
     limits: PushLimits
+    budgets: AgentBudgets
     sequencer: Sequencer
     reports: DeadLetterReports
     rejected: dict[str, int] = field(default_factory=dict)  # bodies and plans that could not be read, by agent
@@ -69,32 +84,73 @@ class Pipeline:
 
         ``received``: ms of the collector's clock when it began to come in.
         """
-        push = await self._decode(agent, body) if len(body) < BULK_BYTES else None  # 1: a large one waits its turn
-        bulk = push is None or is_bulk(push)
-        async with self.limits.turn(agent, bulk=bulk):
-            push = push if push is not None else await self._decode(agent, body)  # 1
-            context = await self._validate(agent, push, body, received, bulk)  # 2
-            want = note_contact(context, self.plans)
-            verdict = await self.sequencer.sequence(context, want)  # 3
-            if verdict.word == "taken" and context.believed and not context.state.deferred:
+        try:
+            with self.budgets.push_in_work(agent):
+                small = _inflate_small(body)
+                push = self._decode(agent, small) if small is not None else None  # 1: a large one waits its turn
+                bulk = push is None or is_bulk(push)
+                async with AsyncExitStack() as work:
+                    await work.enter_async_context(self.limits.turn(agent, bulk=bulk))
+                    if push is None:
+                        push = await self._decode_large(agent, body, work)  # 1
+                    return await self._take(agent, push, body, received, bulk)
+        except OverBudget as over:
+            await self._refuse(agent, over)
+            raise over.answer() from None
+        except WireError as error:
+            if isinstance(error, TooLarge):
+                await self._refuse(agent, self.budgets.too_large(agent))
+            await self._reject(agent, body, str(error))
+            raise PushError(400, str(error)) from None
+
+    async def _take(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
+        """Steps 2 to 7 of a push whose turn it is."""
+        context = await self._validate(agent, push, body, received, bulk)  # 2
+        want = note_contact(context, self.plans)
+        verdict = await self.sequencer.sequence(context, want)  # 3
+        if verdict.word == "taken" and context.believed and not context.state.deferred:
+            async with self.limits.piece(bulk=bulk):
                 application = place_and_apply(context)  # 4, 5
-                await self._commit(context, application)  # 6, 7
-                if application.refused:
-                    verdict = Verdict("refused", application.refused, verdict.want)
-            elif verdict.word == "taken":
-                await self._commit_deferred(context)  # 6, 7
-            else:
-                await self._commit_nothing(context)  # 7
-            return self._acknowledge(context, verdict)
+            await self._commit(context, application)  # 6, 7
+            if application.refused:
+                verdict = Verdict("refused", application.refused, verdict.want)
+        elif verdict.word == "taken":
+            await self._commit_deferred(context)  # 6, 7
+        else:
+            await self._commit_nothing(context)  # 7
+        return self._acknowledge(context, verdict)
 
     # 1 decode
 
-    async def _decode(self, agent: str, body: bytes) -> Push:
+    def _decode(self, agent: str, data: bytes, *, plans: bool = False) -> Push:
+        """``data``: the body inflated; ``plans``: it is so large that it may bring nothing but plans. Raises WireError,
+        OverBudget."""
+        began = time.thread_time()
         try:
-            return decode_admitted(body)
-        except WireError as error:
-            await self._reject(agent, body, str(error))
-            raise PushError(400, str(error)) from None
+            push = decode_plans(data) if plans else decode_inflated(data)
+        finally:
+            self.budgets.decoded(agent, (time.thread_time() - began) * 1000)
+        admit(push)
+        if push.batch is not None:
+            self.budgets.admit_batch(agent, push.batch)
+        return push
+
+    async def _decode_large(self, agent: str, body: bytes, work: AsyncExitStack) -> Push:
+        """The same of a large body, within the memory that all of them share; it is given back when ``work`` ends."""
+        usual, most = self.budgets.inflated(agent), self.budgets.inflated_with_plans(agent)
+        memory = await work.enter_async_context(self.limits.memory.share(most))
+        async with self.limits.piece(bulk=True):
+            data = inflate(body, most)
+            memory.shrink(len(data))
+            return self._decode(agent, data, plans=len(data) > usual)
+
+    async def _refuse(self, agent: str, over: OverBudget) -> None:
+        """A push is above a budget: counted, and a finding now and then. Nothing of it is published."""
+        now = self.clock.wall_ms()
+        event = self.budgets.report(agent, over, now)
+        if event is not None:
+            effect = Effect(events=[event])
+            await self.committer.submit(CommitItem(await self._published(agent), effect, now, silent=True))
 
     async def _reject(self, agent: str, body: bytes, reason: str) -> None:
         """Set aside a body or a plan that cannot be read. Nothing of it is published."""
@@ -107,22 +163,27 @@ class Pipeline:
     # 2 validate
 
     async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> IngestContext:
-        for encoded in push.plans[:MAX_PLANS]:
+        for encoded in push.plans:
             try:
+                if not self.budgets.take_plan(agent, digest_of(encoded)):
+                    raise PlanError("a plan that was not asked for")
                 await self.plans.store_plan(agent, encoded, received, served=False)
             except PlanError as error:
                 await self._reject(agent, encoded, str(error))
-        return IngestContext(
-            push=push,
-            body=body,
-            received=received,
-            believed=self.trust.recheck(),
-            bulk=bulk,
-            examined=examine_batch(agent, push, self.plans),
-            state=(await self._published(agent)).successor(),
-            effect=Effect(),
-            count_from=self.store.count_from,
-        )
+        published = await self._published(agent)
+        async with self.limits.piece(bulk=bulk):
+            bounded = with_bounded_texts(push, agent, self.budgets)
+            return IngestContext(
+                push=bounded,
+                body=body if bounded is push else encode_push(bounded),
+                received=received,
+                believed=self.trust.recheck(),
+                bulk=bulk,
+                examined=examine_batch(agent, bounded, self.plans),
+                state=published.successor(),
+                effect=Effect(),
+                count_from=self.store.count_from,
+            )
 
     async def _published(self, agent: str) -> AgentState:
         """The published state of an agent; a new one gets its row first."""
@@ -138,12 +199,14 @@ class Pipeline:
 
     async def _commit(self, context: IngestContext, application: Application) -> None:
         self.reports.add_to(context.effect, context.state.agent, context.received)
+        self.budgets.stored(context.state.agent, len(context.body), context.effect)
         row = _row(context, application.placing)
         item = CommitItem(context.state, context.effect, context.received, row, add_sums=application.add_sums)
         await self.committer.submit(item, bulk=context.bulk)
 
     async def _commit_deferred(self, context: IngestContext) -> None:
         """The batch alone, with when it came by the boot-time clock; it is placed later."""
+        self.budgets.stored(context.state.agent, len(context.body), context.effect)
         waits_since = (self.clock.boot_id(), self.clock.boot_ms())
         item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
         await self.committer.submit(item, bulk=context.bulk)
@@ -158,6 +221,8 @@ class Pipeline:
 
     def _acknowledge(self, context: IngestContext, verdict: Verdict) -> Ack:
         believed = context.believed
+        if verdict.want:
+            self.budgets.asked_for(context.state.agent, verdict.want)
         return Ack(
             incarnation=self.store.incarnation,
             verdict=verdict.word,
@@ -228,6 +293,16 @@ def stored_context(row: StoredBatch, state: AgentState, plans: Plans, count_from
 
 
 # what live, deferred and replayed pushes share
+
+
+def _inflate_small(body: bytes) -> bytes | None:
+    """The body inflated; None: it is large, or not even zlib, which is judged in its turn."""
+    if len(body) >= BULK_BYTES:
+        return None
+    try:
+        return inflate(body, SMALL)
+    except WireError:
+        return None
 
 
 def examine_batch(agent: str, push: Push, plans: Plans | None) -> ExaminedBatch | None:

@@ -42,6 +42,7 @@ class Plans:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._compiled: dict[bytes, CompiledPlan] = {}
+        self._most_checks: dict[str, int] = {}  # by agent: checks of its largest plan
         self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
         self.checks: dict[int, RegisteredCheck] = {}  # by row
         self.served: dict[str, bytes] = {}  # by agent: digest of the plan served since the start
@@ -57,6 +58,10 @@ class Plans:
         """The plan of this digest, if it is known and this agent's."""
         compiled = self._compiled.get(digest)
         return compiled if compiled is not None and compiled.agent == agent else None
+
+    def most_checks(self, agent: str) -> int:
+        """Checks of the agent's largest plan that is known."""
+        return self._most_checks.get(agent, 0)
 
     def columns(self, digest: bytes, kind: str) -> tuple[Column, ...]:
         """The value columns of a kind under a plan."""
@@ -135,6 +140,7 @@ class Plans:
             self._rows.setdefault(check.agent, {})[check.uid] = check.id
 
     def _compile(self, plan: Plan, digest: bytes) -> CompiledPlan:
+        self._most_checks[plan.agent] = max(self._most_checks.get(plan.agent, 0), len(plan.checks))
         widths = tuple(len(plan.columns.get(check.kind, ())) for check in plan.checks)
         rows = self._rows.get(plan.agent, {})
         compiled = self._compiled[digest] = CompiledPlan(

@@ -7,6 +7,7 @@ memory. Built on aiohttp's low-level server: a few paths need no router, and a p
 
 import asyncio
 import logging
+import math
 import ssl
 import time
 from collections import Counter
@@ -189,8 +190,8 @@ class AgentsListener:
             ack = await self._push(peer.agent, body, uploading)
         except PushError as refused:
             answer = _problem(refused.status, refused.message)
-            if refused.status == 503:
-                answer.headers["Retry-After"] = "5"
+            if refused.retry_after:
+                answer.headers["Retry-After"] = str(math.ceil(refused.retry_after))
             return answer
         return web.Response(body=encode_ack(ack, version), content_type=ack_type(version))
 

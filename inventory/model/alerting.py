@@ -29,6 +29,7 @@ FINDINGS: Final = (
     "conflict",
     "dead letters",
     "frames unaccounted",
+    "over budget",
     "unplaceable",
 )
 

@@ -147,7 +147,12 @@ def _value_to_wire(value: str) -> str | Phrase:
 
 def from_wire(received: str | Phrase) -> Reason:
     """What came, from whomever: bounded, as :func:`bounded` does it."""
-    return _from_wire(received) if _is_small(received, MAX_DEPTH + 1) else plain(in_english(received))
+    return _from_wire(received) if is_bounded(received) else plain(in_english(received))
+
+
+def is_bounded(received: str | Phrase) -> bool:
+    """Whether what came may be a reason as it is: neither long nor wide nor deep."""
+    return _is_small(received, MAX_DEPTH + 1)
 
 
 @lru_cache(maxsize=4096)  # a check that is down says the same every time

@@ -72,6 +72,9 @@ MESSAGES: Final[Mapping[str, _Message]] = {
     "frames unaccounted": lambda agent, data: message(
         "{count} results of {agent} are missing and nothing says why", agent=agent, count=int(data.get("frames") or 0)
     ),
+    "over budget": lambda agent, data: message(
+        "{agent} sends more than its plan can produce, and is refused: {reason}", agent=agent, reason=_reason(data)
+    ),
     "collector clock": lambda agent, data: (
         message("the collector believes its clock again")
         if data.get("trusted")
