@@ -41,6 +41,7 @@ from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
+from collector.web.admission import agents_limits, operators_limits, raise_descriptors
 from collector.web.agents import AgentsListener
 from collector.web.api.incidents import IncidentApi
 from collector.web.api.status import StatusApi
@@ -152,8 +153,20 @@ class CollectorService:
 
     async def _listen_for_agents(self) -> None:
         address = parse_address(self.config.agents.listen)
+        budgets = self.config.budgets
         self.listener = AgentsListener(
-            self.registry, self.inventories, self.ingest_metrics.push, wall=_wall, may_push=self._may_push
+            self.registry,
+            self.inventories,
+            self.ingest_metrics.push,
+            wall=_wall,
+            may_push=self._may_push,
+            limits=agents_limits(
+                budgets.strangers,
+                budgets.strangers_per_address,
+                budgets.connections_per_agent,
+                budgets.operator_connections,
+            ),
+            uploading=budgets.uploading,
         )
         names = self.config.agents.names
         try:
@@ -177,7 +190,8 @@ class CollectorService:
             settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
-            runner = await operators.start(app, settings)
+            limits = operators_limits(self.config.budgets.operator_connections)
+            runner = await operators.start(app, settings, limits)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
@@ -236,6 +250,7 @@ def tune_interpreter() -> None:
 
 async def serve(config: CollectorConfig) -> int:
     """Run until SIGTERM or SIGINT; answers the exit code. Raises CannotStart."""
+    raise_descriptors()
     service = CollectorService(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

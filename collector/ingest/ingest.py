@@ -10,7 +10,7 @@ from collector.ingest.budgets import AgentBudgets
 from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import RETRY_AFTER, PushError, PushLimits
+from collector.ingest.limits import PushError, PushLimits
 from collector.ingest.maintenance import Maintenance
 from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
@@ -100,7 +100,7 @@ class Ingest:
             raise
         except StoreError as error:
             self._count("failed")
-            raise PushError(503, str(error), retry_after=RETRY_AFTER) from None
+            raise PushError(503, str(error)) from None
         finally:
             self.limits.end()
         self._count(ack.verdict)

@@ -103,7 +103,7 @@ class PushLimits:
     def begin(self) -> None:
         """One more push in work. Raises PushError if that is one too many."""
         if self.in_work >= MAX_WAITING:
-            raise PushError(503, "too many pushes at once; try again", retry_after=RETRY_AFTER)
+            raise PushError(503, "too many pushes at once; try again")
         self.in_work += 1
 
     def end(self) -> None:

@@ -22,6 +22,15 @@ FAILURES = Family(
 DEAD_LETTERS = Family(
     "haidang_collector_dead_letters_total", "counter", "Records that could not be taken, since the start."
 )
+OVER_BUDGET = Family(
+    "haidang_collector_over_budget_total",
+    "counter",
+    "Pushes and parts of pushes refused because their agent was above a budget, since the start.",
+    ("budget",),
+)
+DECODING_MEMORY = Family(
+    "haidang_collector_decoding_bytes", "gauge", "Inflated bytes of the large pushes that are in work."
+)
 CLOCK_TRUSTED = Family("haidang_collector_clock_trusted", "gauge", "1 while the collector believes its own clock.")
 DEFERRED = Family("haidang_collector_deferred_batches", "gauge", "Batches that wait for a clock that is believed.")
 
@@ -52,5 +61,7 @@ class IngestMetrics:
         yield WAITING.of(committer.waiting)
         yield FAILURES.of(committer.failures)
         yield DEAD_LETTERS.of(committer.dead_letters)
+        yield OVER_BUDGET.by(((budget,), count) for budget, count in self._ingest.budgets.exceeded.items())
+        yield DECODING_MEMORY.of(self._ingest.limits.memory.used)
         yield CLOCK_TRUSTED.of(int(self._ingest.trust.trusted))
         yield DEFERRED.of(sum(len(state.deferred) for state in states))
