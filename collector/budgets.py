@@ -14,7 +14,7 @@ from inventory.base.types import Size
 
 KIB = 1 << 10
 MIB = 1 << 20
-MAX_INFLATED = 5 * MIB // 4  # of any push with a batch: under 50 ms of decoding, whatever is in it
+MAX_INFLATED = 1 * MIB  # of any push with a batch: under 50 ms of decoding, whatever is in it
 
 
 def _count(least: int, most: int = 10**9) -> msgspec.Meta:
@@ -35,7 +35,7 @@ class BudgetsConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``strangers_per_address``; ``connections_per_agent``. ``operator_connections`` at the operators' listener.
     """
 
-    inflated: Annotated[Size, _count(768 * KIB, MAX_INFLATED)] = 768 * KIB
+    inflated: Annotated[Size, _count(640 * KIB, MAX_INFLATED)] = 640 * KIB
     inflated_per_check: Annotated[Size, _count(0, 64 * KIB)] = 256
     asked_plan: Annotated[Size, _count(64 * KIB, 16 * MIB)] = 4 * MIB
     results: Annotated[int, _count(1_000, 20_000)] = 4_000
