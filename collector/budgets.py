@@ -26,8 +26,8 @@ class BudgetsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Of a push: ``inflated`` and ``inflated_per_check`` bytes once it is inflated; ``asked_plan`` bytes of one that
     brings plans that were asked for; ``results``; ``rows`` and ``rows_per_check`` runs, records and missing ranges
-    together; ``decoding_memory`` inflated bytes of all agents' large pushes in work. Of an agent: ``pushes_at_once``, and
-    ``uploading`` bytes of their bodies;
+    together; ``decoding_memory`` inflated bytes of all agents' large pushes in work. Of an agent:
+    ``pushes_at_once``, and ``uploading`` bytes of their bodies;
     ``decoding_share`` ms of processor time a second for decoding, and ``decoding_burst`` ms of them saved up;
     ``plans_per_hour`` that it brings; ``reasons`` new texts saved up, and ``reasons_per_check`` of them an hour;
     ``stored`` bytes saved up, and ``stored_per_check`` of them a day; ``renewals`` of its certificate a day.

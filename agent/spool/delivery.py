@@ -8,7 +8,6 @@ from agent.spool.frames import FOLD, RESULT, SpoolFrame, rows_of, size_of
 from agent.spool.log import SegmentLog
 from inventory.protocol.wire import Batch, Position
 
-
 MAX_BATCH_ROWS = 1_500  # runs and records, unless one fold has more: what any collector takes of any agent
 
 

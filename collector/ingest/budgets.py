@@ -12,8 +12,7 @@ from typing import Final
 
 from collector.budgets import MAX_INFLATED, BudgetsConfig
 from collector.ingest.limits import PushError
-from collector.ingest.steps.effect import Effect, NewEvent
-from inventory.protocol.reasons import Phrase, Reason, pack, sentence, template
+from inventory.protocol.reasons import Phrase, Reason, sentence, template
 from inventory.protocol.wire import MAX_ROWS, Batch
 
 HOUR: Final = 3_600.0
@@ -188,21 +187,21 @@ class AgentBudgets:
         use.reasons.take(1.0, now)
         return True
 
-    def stored(self, agent: str, body: int, effect: Effect) -> None:
-        """A push of so many bytes goes into the store, with all that it brings."""
-        self._use(agent).stored.take(body + ROW_BYTES * effect.rows, self._monotonic())
+    def stored(self, agent: str, body: int, rows: int) -> None:
+        """A push of so many bytes goes into the store, and makes so many rows beside its own there."""
+        self._use(agent).stored.take(body + ROW_BYTES * rows, self._monotonic())
 
     # telling
 
-    def report(self, agent: str, over: OverBudget, at: int) -> NewEvent | None:
-        """Count it; the finding about it, once an hour for an agent and budget."""
-        self.exceeded[over.budget] += 1
-        now, key = self._monotonic(), (agent, over.budget)
+    def report(self, agent: str, budget: str) -> bool:
+        """Count that the agent is above a budget. True once an hour for agent and budget: then it is a finding."""
+        self.exceeded[budget] += 1
+        now, key = self._monotonic(), (agent, budget)
         last = self._reported.get(key)
         if last is not None and now - last < REPORT_AGAIN_AFTER:
-            return None
+            return False
         self._reported[key] = now
-        return NewEvent(at, None, "over budget", {"budget": over.budget, "reason": pack(over.why)}, True)
+        return True
 
     def _use(self, agent: str) -> _AgentUse:
         use = self._uses.get(agent)
@@ -212,4 +211,3 @@ class AgentBudgets:
         elif use.checks != checks:
             use.measure(self.config, checks)
         return use
-

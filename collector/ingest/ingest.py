@@ -15,6 +15,7 @@ from collector.ingest.maintenance import Maintenance
 from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
 from collector.ingest.steps.dead_letters import DeadLetterReports
+from collector.ingest.steps.decode import PushDecoder
 from collector.ingest.steps.sequence import Sequencer
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
@@ -47,6 +48,7 @@ class Ingest:
             committer=self.committer,
             limits=self.limits,
             budgets=self.budgets,
+            decoder=PushDecoder(self.limits, self.budgets),
             sequencer=Sequencer(store),
             reports=DeadLetterReports(),
         )

@@ -13,7 +13,6 @@ its clock skips 4 and 5, until the clock is believed (:meth:`Pipeline.place_defe
 are newer than their agent's checkpoint take 1, 2, 4 and 5 again (:func:`replay`).
 """
 
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,14 +23,15 @@ from collector.ingest.budgets import AgentBudgets, OverBudget
 from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import CommitItem, Committer
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import BULK_BYTES, SMALL, PushError, PushLimits, is_bulk
+from collector.ingest.limits import PushError, PushLimits, is_bulk
 from collector.ingest.plans import PlanError, Plans
 from collector.ingest.state import AgentState
-from collector.ingest.steps.admission import admit, with_bounded_texts
+from collector.ingest.steps.admission import with_bounded_texts
 from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
 from collector.ingest.steps.contact import note_contact
 from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
+from collector.ingest.steps.decode import PushDecoder
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from collector.ingest.steps.examine import ExaminedBatch, examine
 from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, extent
@@ -41,17 +41,15 @@ from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch
 from inventory.base.clock import Clock
 from inventory.protocol.plan import digest_of
+from inventory.protocol.reasons import pack
 from inventory.protocol.wire import (
     Ack,
     Batch,
     Push,
     TooLarge,
     WireError,
-    decode_inflated,
-    decode_plans,
     decode_push,
     encode_push,
-    inflate,
 )
 
 MAX_REASON: Final = 200  # characters of why a body was refused
@@ -75,6 +73,7 @@ class Pipeline:
     committer: Committer
     limits: PushLimits
     budgets: AgentBudgets
+    decoder: PushDecoder
     sequencer: Sequencer
     reports: DeadLetterReports
     rejected: dict[str, int] = field(default_factory=dict)  # bodies and plans that could not be read, by agent
@@ -86,13 +85,12 @@ class Pipeline:
         """
         try:
             with self.budgets.push_in_work(agent):
-                small = _inflate_small(body)
-                push = self._decode(agent, small) if small is not None else None  # 1: a large one waits its turn
+                push = self.decoder.decode_small(agent, body)  # 1: a large one waits its turn
                 bulk = push is None or is_bulk(push)
                 async with AsyncExitStack() as work:
                     await work.enter_async_context(self.limits.turn(agent, bulk=bulk))
                     if push is None:
-                        push = await self._decode_large(agent, body, work)  # 1
+                        push = await self.decoder.decode_large(agent, body, work)  # 1
                     return await self._take(agent, push, body, received, bulk)
         except OverBudget as over:
             await self._refuse(agent, over)
@@ -120,36 +118,14 @@ class Pipeline:
             await self._commit_nothing(context)  # 7
         return self._acknowledge(context, verdict)
 
-    # 1 decode
-
-    def _decode(self, agent: str, data: bytes, *, plans: bool = False) -> Push:
-        """``data``: the body inflated; ``plans``: it is so large that it may bring nothing but plans. Raises WireError,
-        OverBudget."""
-        began = time.thread_time()
-        try:
-            push = decode_plans(data) if plans else decode_inflated(data)
-        finally:
-            self.budgets.decoded(agent, (time.thread_time() - began) * 1000)
-        admit(push)
-        if push.batch is not None:
-            self.budgets.admit_batch(agent, push.batch)
-        return push
-
-    async def _decode_large(self, agent: str, body: bytes, work: AsyncExitStack) -> Push:
-        """The same of a large body, within the memory that all of them share; it is given back when ``work`` ends."""
-        usual, most = self.budgets.inflated(agent), self.budgets.inflated_with_plans(agent)
-        memory = await work.enter_async_context(self.limits.memory.share(most))
-        async with self.limits.piece(bulk=True):
-            data = inflate(body, most)
-            memory.shrink(len(data))
-            return self._decode(agent, data, plans=len(data) > usual)
+    # 1 decode: steps/decode.py; what is refused there
 
     async def _refuse(self, agent: str, over: OverBudget) -> None:
         """A push is above a budget: counted, and a finding now and then. Nothing of it is published."""
         now = self.clock.wall_ms()
-        event = self.budgets.report(agent, over, now)
-        if event is not None:
-            effect = Effect(events=[event])
+        if self.budgets.report(agent, over.budget):
+            data = {"budget": over.budget, "reason": pack(over.why)}
+            effect = Effect(events=[NewEvent(now, None, "over budget", data, True)])
             await self.committer.submit(CommitItem(await self._published(agent), effect, now, silent=True))
 
     async def _reject(self, agent: str, body: bytes, reason: str) -> None:
@@ -199,14 +175,14 @@ class Pipeline:
 
     async def _commit(self, context: IngestContext, application: Application) -> None:
         self.reports.add_to(context.effect, context.state.agent, context.received)
-        self.budgets.stored(context.state.agent, len(context.body), context.effect)
+        self.budgets.stored(context.state.agent, len(context.body), context.effect.rows)
         row = _row(context, application.placing)
         item = CommitItem(context.state, context.effect, context.received, row, add_sums=application.add_sums)
         await self.committer.submit(item, bulk=context.bulk)
 
     async def _commit_deferred(self, context: IngestContext) -> None:
         """The batch alone, with when it came by the boot-time clock; it is placed later."""
-        self.budgets.stored(context.state.agent, len(context.body), context.effect)
+        self.budgets.stored(context.state.agent, len(context.body), context.effect.rows)
         waits_since = (self.clock.boot_id(), self.clock.boot_ms())
         item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
         await self.committer.submit(item, bulk=context.bulk)
@@ -293,16 +269,6 @@ def stored_context(row: StoredBatch, state: AgentState, plans: Plans, count_from
 
 
 # what live, deferred and replayed pushes share
-
-
-def _inflate_small(body: bytes) -> bytes | None:
-    """The body inflated; None: it is large, or not even zlib, which is judged in its turn."""
-    if len(body) >= BULK_BYTES:
-        return None
-    try:
-        return inflate(body, SMALL)
-    except WireError:
-        return None
 
 
 def examine_batch(agent: str, push: Push, plans: Plans | None) -> ExaminedBatch | None:

@@ -1,9 +1,9 @@
 """The door of a listener: which connections come in, before anything of them is read.
 
-A connection is a stranger until its handshake is done and shows whose it is; from then on it is a member, and what
+A connection is a stranger until its handshake is done and shows whose it is; from then on it is known, and what
 strangers do no longer touches it. Of strangers there may be so many, and of one address so many: one more puts out one
 of them, drawn by lot, so that who is quick (an agent: a handshake takes a fraction of a second) gets in with good odds
-however many others sit and wait. Members of one name may have so many connections: one more puts out the oldest.
+however many others sit and wait. An agent may have so many connections: one more puts out its oldest.
 
 Everything is bounded well below the descriptors that the process may have; when they run short all the same, nothing
 is accepted for a moment. What is turned away is counted, and told once a second at the most.
@@ -39,12 +39,12 @@ Identify = Callable[[asyncio.BaseTransport], str | None]
 @dataclass(frozen=True)
 class DoorLimits:
     """How many connections there may be: ``total`` of all, ``strangers`` of those, ``per_address`` of these,
-    ``per_member`` of one name."""
+    ``per_agent`` of one name."""
 
     total: int
     strangers: int
     per_address: int
-    per_member: int
+    per_agent: int
 
 
 class _Connection:
@@ -87,7 +87,7 @@ class Door:
         self._context: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
         self._strangers: list[_Connection] = []
-        self._members: dict[str, list[_Connection]] = {}
+        self._known: dict[str, list[_Connection]] = {}
         self._untold: Counter[str] = Counter()
         self._telling: asyncio.TimerHandle | None = None
         self._resuming: asyncio.TimerHandle | None = None
@@ -119,7 +119,7 @@ class Door:
     @property
     def connections(self) -> int:
         self._forget_ended()
-        return len(self._strangers) + sum(map(len, self._members.values()))
+        return len(self._strangers) + sum(map(len, self._known.values()))
 
     def close(self) -> None:
         """Let nobody in any more; who is in stays."""
@@ -167,14 +167,14 @@ class Door:
         limits = self.limits
         own = [one for one in self._strangers if one.address == new.address]
         if len(own) >= limits.per_address:
-            self._put_out(random.choice(own), "address")  # noqa: S311  # a lot, not a secret
+            self._put_out(random.choice(own), "address")  # a lot, not a secret
         elif len(self._strangers) >= limits.strangers or self.connections >= limits.total:
             if self._strangers:
                 ((most, _),) = Counter(one.address for one in self._strangers).most_common(1)
                 candidates = [one for one in self._strangers if one.address == most]
-                self._put_out(random.choice(candidates), "strangers")  # noqa: S311
-            elif self._members:
-                self._put_out(max(self._members.values(), key=len)[0], "member")
+                self._put_out(random.choice(candidates), "strangers")
+            elif self._known:
+                self._put_out(max(self._known.values(), key=len)[0], "agent")
 
     def _put_out(self, connection: _Connection, why: str) -> None:
         connection.put_out()
@@ -193,24 +193,24 @@ class Door:
             log.debug("no connection at the listener of the %s: %s", self.what, error)
             return
         connection.transport = transport
-        member = self._identify(transport)
-        if member is None:
+        agent = self._identify(transport)
+        if agent is None:
             return
         with contextlib.suppress(ValueError):
             self._strangers.remove(connection)
-        own = self._members.setdefault(member, [])
+        own = self._known.setdefault(agent, [])
         own.append(connection)
         own[:] = [one for one in own if not one.ended]
-        while len(own) > self.limits.per_member:
+        while len(own) > self.limits.per_agent:
             own.pop(0).put_out()
-            self._count("member")
+            self._count("agent")
 
     def _forget_ended(self) -> None:
         self._strangers = [one for one in self._strangers if not one.ended]
-        for name in [name for name, own in self._members.items() if any(one.ended for one in own)]:
-            self._members[name] = [one for one in self._members[name] if not one.ended]
-            if not self._members[name]:
-                del self._members[name]
+        for name in [name for name, own in self._known.items() if any(one.ended for one in own)]:
+            self._known[name] = [one for one in self._known[name] if not one.ended]
+            if not self._known[name]:
+                del self._known[name]
 
     # when descriptors run short
 
@@ -249,7 +249,7 @@ class Door:
 WHY: Final = {
     "address": "of an address with too many that have not said who they are",
     "strangers": "that had not said who they are, of too many",
-    "member": "of an agent that has too many",
+    "agent": "of an agent that has too many",
     "descriptors": "for want of file descriptors",
 }
 
@@ -303,4 +303,3 @@ def _listening(family: int, address: Any) -> socket.socket:
         listening.close()
         raise
     return listening
-

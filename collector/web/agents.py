@@ -119,7 +119,7 @@ class AgentsListener:
         self._server = web.Server(
             self._answer, access_log=None, keepalive_timeout=KEEPALIVE, auto_decompress=False, lingering_time=5.0
         )
-        self._door = Door("agents", self._server, self._limits, self._member)
+        self._door = Door("agents", self._server, self._limits, self._known_agent)
         await self._door.listen(host, port, context)
         self._sweeper = asyncio.create_task(self._sweep(self._server))
 
@@ -139,7 +139,7 @@ class AgentsListener:
         assert self._door is not None
         return self._door
 
-    def _member(self, transport: asyncio.BaseTransport) -> str | None:
+    def _known_agent(self, transport: asyncio.BaseTransport) -> str | None:
         """Whose connection this is: an agent's that is not revoked."""
         peer = self._peers.of(transport)
         return None if peer is None or self._registry.revocations.is_revoked(peer.agent, peer.serial) else peer.agent

@@ -11,9 +11,9 @@ from aiohttp import hdrs, web
 from collector.config import ListenAddress, OperatorsConfig, parse_address
 from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
+from collector.web.admission import Door, DoorLimits, operators_limits
 from collector.web.api.openapi import describe
 from collector.web.api.routes import WHO, ApiPost, ApiRoute
-from collector.web.admission import Door, DoorLimits, operators_limits
 from collector.web.auth import Guard
 from collector.web.pages import PageGroup
 from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of
@@ -144,9 +144,7 @@ class _DoorSite(web.BaseSite):
         self._server = door  # type: ignore[assignment]  # what is asked of it: its sockets, to be closed
 
 
-async def start(
-    app: web.Application, operators: OperatorsConfig, limits: DoorLimits | None = None
-) -> web.AppRunner:
+async def start(app: web.Application, operators: OperatorsConfig, limits: DoorLimits | None = None) -> web.AppRunner:
     """Listen. Raises OSError when the port cannot be had, ssl.SSLError when the certificate does not fit."""
     address = parse_address(operators.listen)
     context = None

@@ -1,7 +1,7 @@
 """What 16 hostile agents at once do to the others: the time of their acks, the collector's memory, its loop.
 
-The collector has core 0. On core 1 are 8 honest agents that push 20 results each every 40 ms, and in another process the
-hostile ones, which send whatever costs most as fast as they are answered. Each attack has a collector of its own.
+The collector has core 0. On core 1 are 8 honest agents that push 20 results each every 40 ms, and in another process
+the hostile ones, which send whatever costs most as fast as they are answered. Each attack has a collector of its own.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inventory.protocol.wire import PUSH_TYPE, Echo, decode_ack, encode_push
-from tests.bench.bench_ingest import DRIVER_CORE, SERVER_CORE, connect, on_driver_core, request_for
-from tests.bench.bench_ingest import certify
+from tests.bench.bench_ingest import DRIVER_CORE, SERVER_CORE, certify, connect, on_driver_core, request_for
 from tests.bench.hostile_agents import ATTACKS
 from tests.support.push_source import PushSource
 
@@ -84,10 +83,9 @@ def measure(attack: str) -> dict[str, Any]:
             assert server.stdout is not None
             port = int(server.stdout.readline().split()[1])
             if attack:
-                numbers = [str(HONEST), str(HOSTILE)]
+                arguments = [scratch, str(port), str(HONEST), str(HOSTILE), attack, str(DRIVER_CORE)]
                 hostile = subprocess.Popen(
-                    [sys.executable, "-m", "tests.bench.hostile_agents", scratch, str(port), *numbers, attack]
-                    + [str(DRIVER_CORE)],
+                    [sys.executable, "-m", "tests.bench.hostile_agents", *arguments],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 )  # fmt: skip
                 assert hostile.stdout is not None and hostile.stdout.readline() == "there\n"

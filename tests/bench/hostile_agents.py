@@ -2,8 +2,8 @@
 
     python -m tests.bench.hostile_agents DIRECTORY PORT FIRST COUNT ATTACK CORE
 
-Agents number FIRST and on. Says "there" when it is ready, begins with the next line of its standard input, goes on until
-that ends, and says by status how many answers it had, as a line of JSON.
+Agents number FIRST and on. Says "there" when it is ready, begins with the next line of its standard input, goes on
+until that ends, and says by status how many answers it had, as a line of JSON.
 """
 
 import asyncio
@@ -16,8 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inventory.protocol.wire import MAX_BODY, PUSH_TYPE, Batch, Echo, Position, Push, Reading, Record, Run, decode_ack
-from inventory.protocol.wire import encode_push
+from inventory.protocol.wire import (
+    MAX_BODY,
+    PUSH_TYPE,
+    Batch,
+    Echo,
+    Position,
+    Push,
+    Reading,
+    Record,
+    Run,
+    decode_ack,
+    encode_push,
+)
 from tests.bench.bench_ingest import Wire, connect, request_for
 from tests.support.hostile_pushes import Sender, bombs
 from tests.support.push_source import PushSource
@@ -82,7 +93,9 @@ def runs(source: PushSource, number: int) -> dict[str, object]:
 
 def records(source: PushSource, number: int) -> dict[str, object]:
     base = source.now() - 40 * 86_400_000 + number * 10_000_000
-    return {"records": [Record(base + n, "clock", {"wall_ms": n, "step_ms": n, "why": "x" * 200}) for n in range(1_500)]}
+    return {
+        "records": [Record(base + n, "clock", {"wall_ms": n, "step_ms": n, "why": "x" * 200}) for n in range(1_500)]
+    }
 
 
 def noise(source: PushSource, echo: Echo) -> Sequence[bytes]:

@@ -1,4 +1,4 @@
-"""An agent's uplink that ends in a collector's ingest in the same process: answers as the agents' listener gives them."""
+"""An agent's uplink that ends in a collector's ingest in the same process; it answers as the agents' listener does."""
 
 import math
 from collections.abc import Mapping

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import resource
 import subprocess
 import sys
@@ -77,12 +76,12 @@ async def eventually(true: "object", seconds: float = 10.0) -> None:
 
 @pytest.fixture
 async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
-    limits = DoorLimits(total=80, strangers=24, per_address=8, per_member=4)
+    limits = DoorLimits(total=80, strangers=24, per_address=8, per_agent=4)
     async with Collector(tmp_path, limits=limits) as running:
         yield running
 
 
-async def test_a_crowd_of_strangers_moves_neither_members_nor_each_other(
+async def test_a_crowd_of_strangers_moves_neither_known_nor_each_other(
     collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine = Machine(tmp_path)
@@ -102,10 +101,9 @@ async def test_a_crowd_of_strangers_moves_neither_members_nor_each_other(
             async with collector.session(other, collector.certificate(other)) as second:
                 assert (await push(second))[0] == 200
             assert collector.listener.connections <= 80
-        assert collector.listener.door.put_out["member"] == 0
+        assert collector.listener.door.put_out["agent"] == 0
         writer.close()
         assert (await push(session))[0] == 200
-
 
     def told() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.name == "collector.web.admission"]
@@ -156,7 +154,7 @@ async def test_an_agent_with_too_many_connections_loses_its_own_oldest(collector
             assert await asyncio.wait_for(reader.read(), 5) == b""
         assert not any(reader.at_eof() for reader, _ in mine[8:])
         assert (await push(session))[0] == 200
-        assert collector.listener.door.put_out == {"member": 8}
+        assert collector.listener.door.put_out == {"agent": 8}
         for _, writer in mine:
             writer.close()
 
@@ -214,7 +212,7 @@ async def test_when_descriptors_run_short_nothing_is_accepted_for_a_moment(caplo
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         with crowd(port, 300):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 40, hard))
             await eventually(lambda: door.put_out["descriptors"] > 20)
             began = time.process_time()
             await asyncio.sleep(1.5)
@@ -236,10 +234,10 @@ class ShortPlace(Place):
     """A collector that may have 256 files open."""
 
     def start(self, **environment: str) -> None:
+        command = [sys.executable, "-m", "collector.commands.main", "run", "--config", str(self.file)]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", sys.executable, "-m", "collector.commands.main", "run"]
-                + ["--config", str(self.file)],
+                ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *command],
                 stderr=log,
                 cwd=ROOT,
             )
