@@ -2,7 +2,7 @@
 
 They are generous to an honest agent, also to one that comes back after months; what each does above its number is in
 ``docs/operating.md``. Where they are held: ``collector/ingest/budgets.py`` (pushes), ``collector/web/admission.py``
-(connections), ``collector/store/registry.py`` (renewals).
+(connections), ``collector/web/agents.py`` (renewals, uploads).
 """
 
 from collections.abc import Iterator

@@ -167,6 +167,7 @@ class CollectorService:
                 budgets.operator_connections,
             ),
             uploading=budgets.uploading,
+            renewals=budgets.renewals,
         )
         names = self.config.agents.names
         try:

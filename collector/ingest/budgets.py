@@ -6,8 +6,7 @@ refilled at a rate. Allowances are in memory: after a restart of the collector t
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from collector.budgets import MAX_INFLATED, BudgetsConfig
@@ -40,7 +39,8 @@ class OverBudget(Exception):
 
 
 class Allowance:
-    """So much saved up, so much more a second. What is taken may make it negative: the next one waits."""
+    """So much saved up, so much more a second. What is taken may make it negative: the next one waits. What came since
+    is counted when it is asked for; in all never more is taken than was saved up at first and has come since."""
 
     __slots__ = ("_at", "burst", "left", "rate")
 
@@ -58,7 +58,7 @@ class Allowance:
         return 0.0 if self.left >= 0 else -self.left / self.rate
 
 
-class _AgentUse:
+class AgentUse:
     """What one agent has used."""
 
     __slots__ = ("asked_plans", "checks", "decoding", "plans", "reasons", "seen", "stored", "waiting")
@@ -96,35 +96,38 @@ class AgentBudgets:
         self.exceeded: Counter[str] = Counter()  # by budget, since the start
         self._checks = checks
         self._monotonic = monotonic
-        self._uses: dict[str, _AgentUse] = {}
+        self._uses: dict[str, AgentUse] = {}
         self._reported: dict[tuple[str, str], float] = {}
 
     # before a push is decoded
 
-    @contextmanager
-    def push_in_work(self, agent: str) -> Iterator[None]:
+    def begin(self, agent: str) -> None:
         """One more push of the agent in work. Raises OverBudget."""
-        use = self._use(agent)
+        use = self._uses.get(agent)
+        if use is None:
+            use = self._uses[agent] = AgentUse(self.config, self._checks(agent), self._monotonic())
+        elif use.checks != (checks := self._checks(agent)):
+            use.measure(self.config, checks)
         if use.waiting >= self.config.pushes_at_once:
             raise OverBudget("pushes_at_once", sentence("this agent sends too many pushes at once"), wait=1.0)
-        if wait := use.decoding.wait(self._monotonic()):
+        if use.decoding.left < 0 and (wait := use.decoding.wait(self._monotonic())):
             why = sentence("decoding this agent's pushes takes too much of the processor; send less often")
             raise OverBudget("decoding_share", why, wait=wait)
         use.waiting += 1
-        try:
-            yield
-        finally:
-            use.waiting -= 1
+
+    def end(self, agent: str) -> None:
+        """One less."""
+        self._uses[agent].waiting -= 1
 
     def inflated(self, agent: str) -> int:
         """Bytes to which a push of the agent may inflate."""
         config = self.config
-        return min(MAX_INFLATED, config.inflated + config.inflated_per_check * self._use(agent).checks)
+        return min(MAX_INFLATED, config.inflated + config.inflated_per_check * self._uses[agent].checks)
 
     def inflated_with_plans(self, agent: str) -> int:
         """The same for one that brings nothing but plans; the usual, unless some were asked for."""
         usual = self.inflated(agent)
-        return max(usual, self.config.asked_plan) if self._use(agent).asked_plans else usual
+        return max(usual, self.config.asked_plan) if self._uses[agent].asked_plans else usual
 
     def too_large(self, agent: str) -> OverBudget:
         """The finding about a body that inflates to more than that."""
@@ -133,13 +136,13 @@ class AgentBudgets:
 
     def decoded(self, agent: str, ms: float) -> None:
         """Decoding one of its pushes took so long."""
-        self._use(agent).decoding.take(ms, self._monotonic())
+        self._uses[agent].decoding.left -= ms
 
     # what was decoded
 
     def admit_batch(self, agent: str, batch: Batch) -> None:
         """Raises OverBudget for more rows than the agent's plan can produce, or when it has stored too much."""
-        use, config = self._use(agent), self.config
+        use, config = self._uses[agent], self.config
         if len(batch.states) > config.results:
             why = sentence("more than {most:n} results in a push; send fewer at once", most=config.results)
             raise OverBudget("results", why)
@@ -147,13 +150,13 @@ class AgentBudgets:
         most = min(MAX_ROWS, config.rows + config.rows_per_check * use.checks)
         if rows > most:
             raise OverBudget("rows", sentence("more than {most:n} rows in a push; send fewer at once", most=most))
-        if wait := use.stored.wait(self._monotonic()):
+        if use.stored.left < 0 and (wait := use.stored.wait(self._monotonic())):
             why = sentence("this agent has had more stored than its plan can produce; send again later")
             raise OverBudget("stored", why, wait=min(wait, HOUR))
 
     def take_plan(self, agent: str, digest: bytes) -> bool:
         """Whether a plan that it brings was asked for. Raises OverBudget when it brings too many."""
-        use, now = self._use(agent), self._monotonic()
+        use, now = self._uses[agent], self._monotonic()
         if digest not in use.asked_plans:
             self.exceeded["plans_unasked"] += 1
             return False
@@ -165,11 +168,11 @@ class AgentBudgets:
 
     def asked_for(self, agent: str, plans: list[bytes]) -> None:
         """These are the plans that the agent is asked for now."""
-        self._use(agent).asked_plans = set(plans)
+        self._uses[agent].asked_plans = set(plans)
 
     def is_new_reason(self, agent: str, reason: str | Phrase) -> bool:
         """Whether this text was not heard of the agent lately. It is from now on."""
-        seen = self._use(agent).seen
+        seen = self._uses[agent].seen
         if reason in seen:
             return False
         if len(seen) >= SEEN:
@@ -179,7 +182,7 @@ class AgentBudgets:
 
     def may_give_reason(self, agent: str) -> bool:
         """Whether one more new text of the agent is kept."""
-        use, now = self._use(agent), self._monotonic()
+        use, now = self._uses[agent], self._monotonic()
         use.reasons.take(0.0, now)
         if use.reasons.left < 1:
             self.exceeded["reasons"] += 1
@@ -189,7 +192,7 @@ class AgentBudgets:
 
     def stored(self, agent: str, body: int, rows: int) -> None:
         """A push of so many bytes goes into the store, and makes so many rows beside its own there."""
-        self._use(agent).stored.take(body + ROW_BYTES * rows, self._monotonic())
+        self._uses[agent].stored.left -= body + ROW_BYTES * rows
 
     # telling
 
@@ -203,11 +206,6 @@ class AgentBudgets:
         self._reported[key] = now
         return True
 
-    def _use(self, agent: str) -> _AgentUse:
-        use = self._uses.get(agent)
-        checks = self._checks(agent)
-        if use is None:
-            use = self._uses[agent] = _AgentUse(self.config, checks, self._monotonic())
-        elif use.checks != checks:
-            use.measure(self.config, checks)
-        return use
+    def use(self, agent: str) -> AgentUse:
+        """What an agent has used, of which a push is in work."""
+        return self._uses[agent]

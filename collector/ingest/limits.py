@@ -117,20 +117,13 @@ class PushLimits:
             lock = self._agent_locks[agent] = asyncio.Lock()
         return lock
 
-    def turn(self, agent: str, *, bulk: bool) -> AbstractAsyncContextManager[None]:
-        """A push's turn: behind the agent's earlier pushes, and if it is part of a backlog, behind other such parts."""
-        lock = self.agent_lock(agent)
-        return BulkTurn(self.bulk, lock) if bulk else lock
+    def bulk_turn(self, agent: str) -> AbstractAsyncContextManager[None]:
+        """The turn of a part of a backlog: behind other such parts, and behind the agent's earlier pushes."""
+        return BulkTurn(self.bulk, self.agent_lock(agent))
 
-    @asynccontextmanager
-    async def piece(self, *, bulk: bool) -> AsyncIterator[None]:
-        """A piece of work that holds the loop. Of large pushes one in each round of the loop."""
-        if not bulk:
-            yield
-            return
-        async with self._lane:
-            yield
-            await asyncio.sleep(0)
+    def piece(self) -> AbstractAsyncContextManager[None]:
+        """A piece of a large push's work, which holds the loop: one of them in each round."""
+        return LanePiece(self._lane)
 
 
 class BulkTurn:
@@ -151,3 +144,19 @@ class BulkTurn:
     async def __aexit__(self, *_: object) -> None:
         self._agent.release()
         self._bulk.release()
+
+
+class LanePiece:
+    """A piece of a large push's work: behind other such pieces, and with everybody else's turn after it."""
+
+    def __init__(self, lane: asyncio.Lock) -> None:
+        self._lane = lane
+
+    async def __aenter__(self) -> None:
+        await self._lane.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._lane.release()

@@ -84,14 +84,15 @@ class Pipeline:
         ``received``: ms of the collector's clock when it began to come in.
         """
         try:
-            with self.budgets.push_in_work(agent):
-                push = self.decoder.decode_small(agent, body)  # 1: a large one waits its turn
-                bulk = push is None or is_bulk(push)
-                async with AsyncExitStack() as work:
-                    await work.enter_async_context(self.limits.turn(agent, bulk=bulk))
-                    if push is None:
-                        push = await self.decoder.decode_large(agent, body, work)  # 1
-                    return await self._take(agent, push, body, received, bulk)
+            self.budgets.begin(agent)
+            try:
+                push = self.decoder.decode_small(agent, body)  # 1
+                if push is None or is_bulk(push):
+                    return await self._push_large(agent, push, body, received)
+                async with self.limits.agent_lock(agent):
+                    return await self._take(agent, push, body, received, bulk=False)
+            finally:
+                self.budgets.end(agent)
         except OverBudget as over:
             await self._refuse(agent, over)
             raise over.answer() from None
@@ -101,13 +102,23 @@ class Pipeline:
             await self._reject(agent, body, str(error))
             raise PushError(400, str(error)) from None
 
-    async def _take(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
+    async def _push_large(self, agent: str, push: Push | None, body: bytes, received: int) -> Ack:
+        """The same behind others of its size; what is not decoded yet is decoded in its turn."""
+        async with self.limits.bulk_turn(agent), AsyncExitStack() as work:
+            if push is None:
+                push = await self.decoder.decode_large(agent, body, work)  # 1
+            return await self._take(agent, push, body, received, bulk=True)
+
+    async def _take(self, agent: str, push: Push, body: bytes, received: int, *, bulk: bool) -> Ack:
         """Steps 2 to 7 of a push whose turn it is."""
         context = await self._validate(agent, push, body, received, bulk)  # 2
         want = note_contact(context, self.plans)
         verdict = await self.sequencer.sequence(context, want)  # 3
         if verdict.word == "taken" and context.believed and not context.state.deferred:
-            async with self.limits.piece(bulk=bulk):
+            if bulk:
+                async with self.limits.piece():
+                    application = place_and_apply(context)  # 4, 5
+            else:
                 application = place_and_apply(context)  # 4, 5
             await self._commit(context, application)  # 6, 7
             if application.refused:
@@ -147,19 +158,25 @@ class Pipeline:
             except PlanError as error:
                 await self._reject(agent, encoded, str(error))
         published = await self._published(agent)
-        async with self.limits.piece(bulk=bulk):
-            bounded = with_bounded_texts(push, agent, self.budgets)
-            return IngestContext(
-                push=bounded,
-                body=body if bounded is push else encode_push(bounded),
-                received=received,
-                believed=self.trust.recheck(),
-                bulk=bulk,
-                examined=examine_batch(agent, bounded, self.plans),
-                state=published.successor(),
-                effect=Effect(),
-                count_from=self.store.count_from,
-            )
+        if not bulk:
+            return self._examined(push, body, received, published, bulk)
+        async with self.limits.piece():
+            return self._examined(push, body, received, published, bulk)
+
+    def _examined(self, push: Push, body: bytes, received: int, published: AgentState, bulk: bool) -> IngestContext:
+        agent = published.agent
+        bounded = with_bounded_texts(push, agent, self.budgets)
+        return IngestContext(
+            push=bounded,
+            body=body if bounded is push else encode_push(bounded),
+            received=received,
+            believed=self.trust.recheck(),
+            bulk=bulk,
+            examined=examine_batch(agent, bounded, self.plans),
+            state=published.successor(),
+            effect=Effect(),
+            count_from=self.store.count_from,
+        )
 
     async def _published(self, agent: str) -> AgentState:
         """The published state of an agent; a new one gets its row first."""

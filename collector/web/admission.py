@@ -2,8 +2,8 @@
 
 A connection is a stranger until its handshake is done and shows whose it is; from then on it is known, and what
 strangers do no longer touches it. Of strangers there may be so many, and of one address so many: one more puts out one
-of them, drawn by lot, so that who is quick (an agent: a handshake takes a fraction of a second) gets in with good odds
-however many others sit and wait. An agent may have so many connections: one more puts out its oldest.
+of them, drawn by lot, or where very many come it is put out itself, so that who is quick (an agent: a handshake takes a
+fraction of a second) gets in with fair odds however many others sit and wait or come again. An agent may have so many connections: one more puts out its oldest.
 
 Everything is bounded well below the descriptors that the process may have; when they run short all the same, nothing
 is accepted for a moment. What is turned away is counted, and told once a second at the most.
@@ -26,6 +26,8 @@ from typing import Any, Final
 log = logging.getLogger(__name__)
 
 HANDSHAKE_TIME: Final = 15.0  # seconds
+A_HANDSHAKE: Final = 0.25  # seconds that an honest one takes, over a slow line
+MAX_ADDRESSES: Final = 10_000  # of which it is known how many came
 ACCEPT_AT_ONCE: Final = 8  # in one round of the loop
 PAUSE: Final = 0.5  # seconds without accepting when descriptors run short
 TELL_EVERY: Final = 1.0  # seconds between two lines about who was turned away
@@ -88,6 +90,7 @@ class Door:
         self._sockets: list[socket.socket] = []
         self._strangers: list[_Connection] = []
         self._known: dict[str, list[_Connection]] = {}
+        self._arrivals: dict[str, tuple[float, int, int]] = {}  # by address: since when, how many, how many before
         self._untold: Counter[str] = Counter()
         self._telling: asyncio.TimerHandle | None = None
         self._resuming: asyncio.TimerHandle | None = None
@@ -157,24 +160,48 @@ class Door:
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
         connection = _Connection(accepted, address)
-        self._make_room(connection)
+        if not self._make_room(address):
+            accepted.close()
+            return
         self._strangers.append(connection)
         connection.opening = asyncio.create_task(self._open(connection))
 
-    def _make_room(self, new: _Connection) -> None:
-        """Put out one stranger by lot where one more would be too many."""
+    def _make_room(self, address: str) -> bool:
+        """Put out a stranger where one more would be too many. False: it is the new one."""
         self._forget_ended()
-        limits = self.limits
-        own = [one for one in self._strangers if one.address == new.address]
+        limits, arrived = self.limits, self._count_arrival(address)
+        own = [one for one in self._strangers if one.address == address]
         if len(own) >= limits.per_address:
-            self._put_out(random.choice(own), "address")  # a lot, not a secret
-        elif len(self._strangers) >= limits.strangers or self.connections >= limits.total:
-            if self._strangers:
-                ((most, _),) = Counter(one.address for one in self._strangers).most_common(1)
-                candidates = [one for one in self._strangers if one.address == most]
-                self._put_out(random.choice(candidates), "strangers")
-            elif self._known:
-                self._put_out(max(self._known.values(), key=len)[0], "agent")
+            return self._draw(own, arrived, "address")
+        if len(self._strangers) < limits.strangers and self.connections < limits.total:
+            return True
+        if self._strangers:
+            ((most, _),) = Counter(one.address for one in self._strangers).most_common(1)
+            candidates = [one for one in self._strangers if one.address == most]
+            return self._draw(candidates, arrived if most == address else 0, "strangers")
+        if self._known:
+            self._put_out(max(self._known.values(), key=len)[0], "agent")
+        return True
+
+    def _draw(self, candidates: list[_Connection], arrived: int, why: str) -> bool:
+        """One of the candidates gives place to a new one; of so many that arrived in the time that a handshake takes
+        no more than there are places for, so that who is in has the time."""
+        if random.random() * arrived > len(candidates):  # noqa: S311  # a lot, not a secret
+            self._count(why)
+            return False
+        self._put_out(random.choice(candidates), why)  # noqa: S311
+        return True
+
+    def _count_arrival(self, address: str) -> int:
+        """How many came from the address in the time of a handshake, this one included."""
+        now = asyncio.get_running_loop().time()
+        begun, count, before = self._arrivals.get(address, (now, 0, 0))
+        if now - begun > A_HANDSHAKE:
+            begun, count, before = now, 0, count if now - begun < 2 * A_HANDSHAKE else 0
+            if len(self._arrivals) >= MAX_ADDRESSES:
+                self._arrivals.clear()
+        self._arrivals[address] = (begun, count + 1, before)
+        return max(count + 1, before)
 
     def _put_out(self, connection: _Connection, why: str) -> None:
         connection.put_out()

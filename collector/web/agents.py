@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
+from collector.ingest.budgets import Allowance
 from collector.ingest.limits import RETRY_AFTER, PushError
 from collector.keys import pki
 from collector.store.registry import EnrolmentRefused, Registry
@@ -42,6 +43,8 @@ STRANGER_TIME = 15.0  # seconds a connection without a certificate has, from its
 REQUEST_TIME = 300.0  # seconds for a known agent's request, body included: 1 MiB at 64 kbit/s takes 131
 MAX_JSON = 32_768  # bytes of an enrolment request
 MAX_STRANGERS = 64  # requests without a certificate at once
+MAX_RENEWALS = 12  # of an agent's certificate a day
+DAY = 86_400.0
 MAX_UPLOADING = 2 << 20  # bytes of pushes of one agent that are in work at once
 
 
@@ -86,6 +89,7 @@ class AgentsListener:
         throughput: ThroughputServer | None = None,
         limits: DoorLimits | None = None,
         uploading: int = MAX_UPLOADING,
+        renewals: int = MAX_RENEWALS,
     ) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # (path's name, status)
         self._registry = registry
@@ -99,6 +103,8 @@ class AgentsListener:
         self._strangers = 0
         self._limits = limits or agents_limits(256, 32, 8, 128)
         self._most_uploading = uploading
+        self._most_renewals = renewals
+        self._renewals: dict[str, Allowance] = {}  # by agent
         self._uploading: Counter[str] = Counter()  # bytes by agent
         self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
             ("POST", "/v1/push"): ("push", self._take_push),
@@ -267,6 +273,12 @@ class AgentsListener:
         if self._plans.plan(peer.agent) is None:
             raise _Refused(403, "unknown")
         renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
+        now, most = time.monotonic(), self._most_renewals
+        allowance = self._renewals.setdefault(peer.agent, Allowance(most, most / DAY, now))
+        allowance.take(1, now)
+        if wait := allowance.wait(now):
+            allowance.take(-1, now)
+            raise _Refused(429, f"more than {most} renewals a day", retry_after=math.ceil(wait))
         try:
             issued = await self._registry.renew(peer.agent, renewal.csr)
         except pki.RequestRefused as refused:

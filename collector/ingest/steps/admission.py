@@ -46,7 +46,7 @@ def _admit_batch(batch: Batch) -> None:
 def with_bounded_texts(push: Push, agent: str, budgets: AgentBudgets) -> Push:
     """The push, or one whose reasons and records are shorter: too long ones are cut, and of new reasons the agent has
     a budget. The same object when nothing had to be changed."""
-    if unknown := len(push.health.keys() - FIGURES.keys()):
+    if push.health and (unknown := len(push.health.keys() - FIGURES.keys())):
         budgets.exceeded["health_names"] += unknown
     batch = push.batch
     if batch is None or not (batch.reasons or batch.runs or batch.records):

@@ -109,6 +109,8 @@ async def test_what_is_above_the_rows_of_a_push_is_told_to_send_fewer(world: Ing
 
 async def test_a_push_may_inflate_to_what_its_plan_can_produce(tmp_path: Path) -> None:
     budgets = AgentBudgets(CONFIG, {"small": 3, "large": 1_000, "huge": 20_000}.__getitem__)
+    for agent in ("small", "large", "huge"):
+        budgets.begin(agent)
     sizes = [budgets.inflated(agent) for agent in ("small", "large", "huge")]
     assert sizes == [CONFIG.inflated + 3 * 256, CONFIG.inflated + 256_000, MAX_INFLATED]
     assert budgets.inflated_with_plans("small") == sizes[0]
@@ -183,7 +185,7 @@ async def test_new_reasons_have_a_rate_and_a_replay_reads_what_was_kept(tmp_path
     await world.start()
     use = world.ingest.budgets
     agent = await world.agent()
-    use._use("a1").reasons.left = 100
+    use.use("a1").reasons.left = 100
     for turn in range(50):
         world.clock.advance(30_000)
         texts = [(n, f"reason {turn} {n}") for n in range(3)]
@@ -213,6 +215,7 @@ def test_what_an_agent_has_stored_and_decoded_is_bounded_in_the_long_run() -> No
     budgets = AgentBudgets(CONFIG, lambda agent: 3, monotonic=lambda: now[0])
     batch = Batch(epoch=1, previous=None, last=1, plan=b"", boot=b"", base=0)
     stored = days = 0
+    budgets.begin("a")
     for hour in range(24 * 30):
         now[0] = hour * 3600.0
         days = hour // 24
@@ -226,13 +229,14 @@ def test_what_an_agent_has_stored_and_decoded_is_bounded_in_the_long_run() -> No
             stored += 1 << 20
     assert stored <= CONFIG.stored + (days + 2) * ((8 << 20) + 3 * CONFIG.stored_per_check)
     assert stored >= CONFIG.stored
+    budgets.begin("b")
     budgets.decoded("b", CONFIG.decoding_burst + 500)
-    with pytest.raises(OverBudget, match="processor") as refused, budgets.push_in_work("b"):
-        pass
+    budgets.end("b")
+    with pytest.raises(OverBudget, match="processor") as refused:
+        budgets.begin("b")
     assert refused.value.wait == 10  # 500 ms at 50 ms a second
     now[0] += 10
-    with budgets.push_in_work("b"):
-        pass
+    budgets.begin("b")
 
 
 # -- all of them together
@@ -271,7 +275,7 @@ async def test_of_large_pushes_one_piece_is_done_in_each_round_of_the_loop() -> 
 
     async def large() -> None:
         for _ in range(3):
-            async with limits.piece(bulk=True):
+            async with limits.piece():
                 rounds.append(current)
 
     counting = asyncio.create_task(count())

@@ -21,7 +21,7 @@ from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
-from collector.web.agents import AgentsListener
+from collector.web.agents import MAX_RENEWALS, AgentsListener
 from inventory.protocol import wire
 
 NOW = 1_790_000_000_000
@@ -214,6 +214,23 @@ async def test_an_expired_certificate_may_renew_and_nothing_else(collector, mach
     assert renewed["agent"] == "so-ttt"
     async with collector.session(machine, renewed["certificate"]) as session:
         assert (await push(session))[0] == 200
+
+
+async def test_renewals_have_a_budget_of_each_agent(collector, machine, tmp_path):
+    other = Machine(tmp_path, "other")
+    collector.plans["so-tc"] = ("00", b"{}")
+
+    async def renew(one: Machine, agent: str) -> tuple[int, int]:
+        async with (
+            collector.session(one, collector.certificate(one, agent)) as session,
+            session.post("/v1/renew", json={"csr": one.csr}, **named()) as response,
+        ):
+            return response.status, int(response.headers.get("Retry-After", 0))
+
+    answers = [await renew(machine, "so-ttt") for _ in range(16)]
+    assert [status for status, _ in answers] == [200] * MAX_RENEWALS + [429] * 4
+    assert all(0 < wait <= DAY / 1000 / MAX_RENEWALS + 1 for _, wait in answers[MAX_RENEWALS:])
+    assert (await renew(other, "so-tc"))[0] == 200
 
 
 async def test_an_agent_that_the_inventory_no_longer_has_may_neither_push_nor_renew(collector, machine):
