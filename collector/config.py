@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from alerts.channels.config import ChannelSettings
+from collector.budgets import BudgetsConfig
 from inventory.base.problems import Invalid, Problem
 from inventory.base.types import Duration, Secret
 from inventory.yaml import settings
@@ -137,6 +138,7 @@ class CollectorConfig(msgspec.Struct, frozen=True, kw_only=True):
     agents: AgentsConfig = AgentsConfig()
     operators: OperatorsConfig = OperatorsConfig()
     alerts: ChannelSettings = ChannelSettings()
+    budgets: BudgetsConfig = BudgetsConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -198,6 +200,7 @@ def _semantic_mistakes(config: CollectorConfig) -> list[tuple[str, str]]:
         if key == "operators.listen" and not address.loopback:
             mistakes += [(key, f"{text} {why}") for why in _exposed(config)]
     mistakes += _operators_mistakes(config.operators)
+    mistakes += ((f"budgets{key}", message) for key, message in config.budgets.mistakes())
     if config.agents.certificate_life < DAY:
         mistakes.append(("agents.certificate_life", "is less than a day"))
     return mistakes

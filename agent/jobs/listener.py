@@ -25,7 +25,8 @@ from inventory.base.http_listener import HostNames, hide_versions
 
 log = logging.getLogger("agent.jobs")
 
-MOST_CONNECTIONS: Final = 32
+MOST_CONNECTIONS: Final = 128  # that are heard; one more puts out the oldest whose request dawdles
+DAWDLING: Final = 0.1  # seconds after which a request that is not all there has been given its chance
 MOST_REFUSED: Final = 500  # connections at once that are still told so
 MOST_TAKEN: Final = 1_000_000  # bytes of a body that are read at all
 MOST_FIELD: Final = 16_384  # bytes of the request line, and of a header field
@@ -89,6 +90,7 @@ class Listener:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._writing = asyncio.Lock()
         self.open_connections: set[asyncio.Protocol] = set()
+        self._incomplete: dict[asyncio.Protocol, float] = {}  # whose request is not all there, by when they came
         self.counts = PingCounts()
 
     def protocol_factory(self, *, guarded: bool) -> Callable[[], asyncio.Protocol]:
@@ -106,12 +108,36 @@ class Listener:
         server = web.Server(handle)
 
         def connection() -> asyncio.Protocol:
-            if len(self.open_connections) < MOST_CONNECTIONS:
+            if len(self.open_connections) < MOST_CONNECTIONS or self._put_out_oldest():
                 return _Connection(self, server)
             self.counts.refused += 1
             return _OneTooMany(self)
 
         return connection
+
+    def begin(self, connection: "_Connection") -> None:
+        """A connection is open."""
+        self.open_connections.add(connection)
+        self._incomplete[connection] = self._monotonic()
+
+    def complete(self, connection: asyncio.Protocol) -> None:
+        """Its request is all there: nobody takes its place any more."""
+        self._incomplete.pop(connection, None)
+
+    def end(self, connection: "_Connection") -> None:
+        """It is closed."""
+        self.open_connections.discard(connection)
+        self._incomplete.pop(connection, None)
+
+    def _put_out_oldest(self) -> bool:
+        """A ping's request comes at once: who sits and dribbles gives place to who comes. False: nobody does."""
+        oldest = next(iter(self._incomplete), None)
+        if not isinstance(oldest, _Connection) or self._monotonic() - self._incomplete[oldest] < DAWDLING:
+            return False
+        self.counts.refused += 1
+        self.end(oldest)
+        oldest.put_out()
+        return True
 
     async def _exchange(self, request: web.BaseRequest, *, guarded: bool) -> web.StreamResponse:
         if request.version not in ((1, 0), (1, 1)):
@@ -119,6 +145,7 @@ class Listener:
         ping = parse_ping(request)
         self._authorize(request, ping, guarded=guarded)
         body, length = await _read_body(request)
+        self.complete(request.protocol)
         event = event_of(request, length, ping, self._store.now(), guarded=guarded)
         try:
             async with self._writing:  # one after the other: each reads what the last one wrote
@@ -192,8 +219,13 @@ class _Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._listener.open_connections.add(self)
+        self._listener.begin(self)
         self._timer = asyncio.get_running_loop().call_later(REQUEST + DRAIN, self._end_late)
+
+    def put_out(self) -> None:
+        """In favour of another."""
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
 
     def _end_late(self) -> None:
         self._listener.counts.refused += 1
@@ -201,7 +233,7 @@ class _Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._timer.cancel()
-        self._listener.open_connections.discard(self)
+        self._listener.end(self)
         super().connection_lost(exc)
 
     def handle_error(

@@ -133,7 +133,9 @@ class AgentService:
             wait *= 2
             step = self._step_watch.check()
             if step is not None:
-                log.warning("the wall clock was set: %+.1f s", step.data["step_ms"] / 1000)
+                step_ms = step.data["step_ms"]
+                assert isinstance(step_ms, int)
+                log.warning("the wall clock was set: %+.1f s", step_ms / 1000)
                 self._spool.append(step)
                 self._jobs.clock_was_set()
             self._spool.sync()

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from agent.spool.cursors import SpoolReader
 from agent.spool.cut import make_batch
-from agent.spool.frames import FOLD, RESULT, SpoolFrame, size_of
+from agent.spool.frames import FOLD, RESULT, SpoolFrame, rows_of, size_of
 from agent.spool.log import SegmentLog
 from inventory.protocol.wire import Batch, Position
+
+MAX_BATCH_ROWS = 1_500  # runs and records, unless one fold has more: what any collector takes of any agent
 
 
 class Delivery:
@@ -30,14 +32,15 @@ class Delivery:
             return reader.in_flight
         head: SpoolFrame | None = None
         frames: list[SpoolFrame] = []
-        last, landing, size = 0, reader.mark, 0
+        last, landing, size, rows = 0, reader.mark, 0, 0
         for frame, mark in self._log.after(reader.cursor, reader.mark):
             head = head or frame
             if frame.context != head.context:
                 break
             if not _is_skipped(reader, frame):
                 size += size_of(frame)
-                full = len(frames) >= max_results or size > max_bytes
+                rows += rows_of(frame)
+                full = len(frames) >= max_results or size > max_bytes or rows > MAX_BATCH_ROWS
                 # a batch's runs are older than its results
                 if frames and (full or (frame.kind == FOLD and any(each.kind == RESULT for each in frames))):
                     break

@@ -8,6 +8,7 @@ time of each single look. A fold keeps its range of seqs and all its records.
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from agent.spool.frames import (
+    FOLD,
     RECORD,
     RESULT,
     Fold,
@@ -17,11 +18,14 @@ from agent.spool.frames import (
     decode_record,
     decode_result,
     fold_frame,
+    rows_of,
     size_of,
 )
 from inventory.protocol.wire import Position, Record, Run
 
-MAX_CLOSED = 500  # runs that ended inside one fold: beyond that the next one is begun, so that a batch can hold it
+MAX_CLOSED = 500  # runs that ended inside one fold, and records: beyond that the next one is begun, so that a
+# collector takes a batch of it: its budget of rows (collector.budgets) is 1,500 and 4 for each check
+MAX_ROWS = 1_000  # the same of a fold of folds, besides two runs of each check
 
 Holds = Callable[[bytes], Sequence[int] | None]
 
@@ -112,6 +116,10 @@ class _Folder:
                 else:
                     self._begin(each)
 
+    def has_room_for(self, frame: SpoolFrame) -> bool:
+        rows = len(self.closed) + len(self.records)
+        return rows < MAX_CLOSED and (frame.kind != FOLD or rows + rows_of(frame) <= MAX_ROWS + 2 * len(self._holds))
+
     def _hold(self, check: int) -> int:
         return self._holds[check] if 0 <= check < len(self._holds) else -1
 
@@ -149,7 +157,7 @@ def fold(
         if folder and not (
             frame.seq == folder.last + 1
             and frame.context == folder.context
-            and len(folder.closed) < MAX_CLOSED
+            and folder.has_room_for(frame)
             and Position(folder.context.epoch, folder.last) not in ends
         ):
             yield from folder.frames()

@@ -127,6 +127,14 @@ def decode_fold(body: bytes) -> Fold:
     return _fold(body[_LAST.size :])
 
 
+def rows_of(frame: "SpoolFrame") -> int:
+    """Runs and records in a frame, as a collector counts them; a result is none of these."""
+    if frame.kind == FOLD:
+        folded = decode_fold(frame.body)
+        return len(folded.runs) + len(folded.records)
+    return int(frame.kind == RECORD)
+
+
 def result_frame(context: FrameContext, seq: int, item: CheckResult) -> SpoolFrame:
     """Raises OverflowError when a number does not fit 64 bits."""
     fields: tuple[object, ...] = (item.check, item.at - context.base, item.state)

@@ -5,7 +5,7 @@ acknowledgement moves its cursor. Everything that is lost on the way is declared
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.spool import cursors, files
@@ -28,7 +28,7 @@ from agent.spool.frames import (
 )
 from agent.spool.log import SegmentLog
 from agent.spool.space import Space
-from inventory.protocol.wire import Batch, Position, Record
+from inventory.protocol.wire import Batch, Position, Record, Scalar
 
 DEFAULT_LIMIT = 64 << 20
 WEEK_MS = 7 * 86_400_000
@@ -83,7 +83,7 @@ class Spool:
         boot: bytes,
         boot_ms: int,
         plan: bytes,
-        start: dict[str, object],
+        start: Mapping[str, Scalar],
         collectors: Sequence[str],
         limit_bytes: int = DEFAULT_LIMIT,
         keep_acked_ms: int = WEEK_MS,

@@ -43,6 +43,7 @@ from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
 from collector.web.access.guard import Guard
+from collector.web.admission import agents_limits, operators_limits, raise_descriptors
 from collector.web.agents import AgentsListener
 from collector.web.api.audit import AuditApi
 from collector.web.api.incidents import IncidentApi
@@ -100,7 +101,7 @@ class CollectorService:
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store, verifier=PlanVerifier(self.trusted_authorities))
+        self.ingest = Ingest(self.store, budgets=config.budgets, verifier=PlanVerifier(self.trusted_authorities))
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)
@@ -166,8 +167,20 @@ class CollectorService:
 
     async def _listen_for_agents(self) -> None:
         address = parse_address(self.config.agents.listen)
+        budgets = self.config.budgets
         self.listener = AgentsListener(
-            self.registry, self.inventories, self.ingest_metrics.push, wall=_wall, may_push=self._may_push
+            self.registry,
+            self.inventories,
+            self.ingest_metrics.push,
+            wall=_wall,
+            may_push=self._may_push,
+            limits=agents_limits(
+                budgets.strangers,
+                budgets.strangers_per_address,
+                budgets.connections_per_agent,
+                budgets.operator_connections,
+            ),
+            uploading=budgets.uploading,
         )
         names = self.config.agents.names
         try:
@@ -192,7 +205,8 @@ class CollectorService:
             self.guard, self.reader, (api, incidents, audit), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
-            self.operators_runner = await operators.start(app, settings)
+            limits = operators_limits(self.config.budgets.operator_connections)
+            self.operators_runner = await operators.start(app, settings, limits)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
@@ -252,6 +266,7 @@ def tune_interpreter() -> None:
 
 async def serve(config: CollectorConfig) -> int:
     """Run until SIGTERM or SIGINT; answers the exit code. Raises CannotStart."""
+    raise_descriptors()
     service = CollectorService(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

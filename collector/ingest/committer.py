@@ -31,6 +31,7 @@ log = logging.getLogger("collector.ingest")
 
 GROUP: Final = 256  # live pushes in a transaction
 BULK_GROUP: Final = 32  # pushes of a backlog in a transaction
+BULK_ROWS: Final = 4_000  # spans, events and dead letters of these, from which no further one is taken
 
 
 class CommitItem(msgspec.Struct):
@@ -123,7 +124,13 @@ class Committer:
 
     def _next_group(self) -> list[CommitItem]:
         group = [self._live.popleft() for _ in range(min(len(self._live), GROUP))]
-        group += [self._bulk.popleft() for _ in range(min(len(self._bulk), BULK_GROUP))]
+        rows = 0
+        for _ in range(min(len(self._bulk), BULK_GROUP)):
+            item = self._bulk.popleft()
+            group.append(item)
+            rows += item.effect.rows
+            if rows >= BULK_ROWS:  # live pushes wait for this transaction
+                break
         return group
 
     async def _commit(self, group: list[CommitItem]) -> None:

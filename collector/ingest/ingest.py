@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from collector.budgets import BudgetsConfig
 from collector.ingest import garbage, recovery
+from collector.ingest.budgets import AgentBudgets
 from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
@@ -15,6 +17,7 @@ from collector.ingest.plans import Plans
 from collector.ingest.quarantine import AgentQuarantine
 from collector.ingest.readmission import Readmission
 from collector.ingest.steps.dead_letters import DeadLetterReports
+from collector.ingest.steps.decode import PushDecoder
 from collector.ingest.steps.sequence import Sequencer
 from collector.keys.plan_signatures import PlanVerifier
 from collector.store.errors import StoreError
@@ -32,14 +35,23 @@ class Ingest:
     ``verifier``: whose signature under a plan counts; without it only plans that are served here do.
     """
 
-    def __init__(self, store: Store, clock: Clock | None = None, *, verifier: PlanVerifier | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock | None = None,
+        budgets: BudgetsConfig | None = None,
+        *,
+        verifier: PlanVerifier | None = None,
+    ) -> None:
+        config = budgets or BudgetsConfig()
         self.clock: Clock = clock or SystemClock()
         self.store = store
         self.trust = ClockTrust(self.clock)
         self.plans = Plans(store, verifier)
         self.fleet = Fleet(self.plans, AgentQuarantine(self.clock.wall_ms))
         self.committer = Committer(store, self.plans, self.fleet)
-        self.limits = PushLimits()
+        self.limits = PushLimits(config.decoding_memory)
+        self.budgets = AgentBudgets(config, self.plans.most_checks)
         self.pipeline = Pipeline(
             store=store,
             clock=self.clock,
@@ -48,6 +60,8 @@ class Ingest:
             fleet=self.fleet,
             committer=self.committer,
             limits=self.limits,
+            budgets=self.budgets,
+            decoder=PushDecoder(self.limits, self.budgets),
             sequencer=Sequencer(store),
             reports=DeadLetterReports(),
         )

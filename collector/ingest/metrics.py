@@ -32,6 +32,15 @@ ROWS_FAILED = Family(
     "Rows of pages, answers, scrapes and evaluations that could not be made.",
     ("place",),
 )
+OVER_BUDGET = Family(
+    "haidang_collector_over_budget_total",
+    "counter",
+    "Pushes and parts of pushes refused because their agent was above a budget, since the start.",
+    ("budget",),
+)
+DECODING_MEMORY = Family(
+    "haidang_collector_decoding_bytes", "gauge", "Inflated bytes of the large pushes that are in work."
+)
 CLOCK_TRUSTED = Family("haidang_collector_clock_trusted", "gauge", "1 while the collector believes its own clock.")
 DEFERRED = Family("haidang_collector_deferred_batches", "gauge", "Batches that wait for a clock that is believed.")
 
@@ -65,5 +74,7 @@ class IngestMetrics:
         quarantine = self._ingest.fleet.quarantine
         yield QUARANTINED.of(len(quarantine.agents))
         yield ROWS_FAILED.by(((place,), quarantine.rows_failed[place]) for place in sorted(READ))
+        yield OVER_BUDGET.by(((budget,), count) for budget, count in self._ingest.budgets.exceeded.items())
+        yield DECODING_MEMORY.of(self._ingest.limits.memory.used)
         yield CLOCK_TRUSTED.of(int(self._ingest.trust.trusted))
         yield DEFERRED.of(sum(len(state.deferred) for state in states))

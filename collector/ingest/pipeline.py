@@ -13,24 +13,27 @@ its clock skips 4 and 5, until the clock is believed (:meth:`Pipeline.place_defe
 are newer than their agent's checkpoint take 1, 2, 4 and 5 again (:func:`replay`).
 """
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, repeat
 from typing import Final
 
 import msgspec
 
+from collector.ingest.budgets import AgentBudgets, OverBudget
 from collector.ingest.clock import ClockTrust
 from collector.ingest.committer import CommitItem, Committer
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import BULK_BYTES, PushError, PushLimits, is_bulk
+from collector.ingest.limits import PushError, PushLimits, is_bulk
 from collector.ingest.plans import PlanError, Plans
 from collector.ingest.quarantine import STEPS
 from collector.ingest.state import AgentState
-from collector.ingest.steps.admission import decode_admitted
+from collector.ingest.steps.admission import with_bounded_texts
 from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
 from collector.ingest.steps.contact import note_contact
 from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
+from collector.ingest.steps.decode import PushDecoder
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from collector.ingest.steps.examine import ExaminedBatch, examine
 from collector.ingest.steps.place import (
@@ -47,10 +50,10 @@ from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch
 from inventory.base.clock import Clock
 from inventory.protocol.bounds import saturated
-from inventory.protocol.reasons import unpack
-from inventory.protocol.wire import Ack, Batch, Push, WireError, decode_push
+from inventory.protocol.plan import digest_of
+from inventory.protocol.reasons import pack, unpack
+from inventory.protocol.wire import Ack, Batch, Push, TooLarge, WireError, decode_push, encode_push
 
-MAX_PLANS: Final = 16  # in one push
 MAX_REASON: Final = 200  # characters of why a body was refused
 QUARANTINE_RETRY: Final = 300  # seconds after which an agent in quarantine may come again
 
@@ -72,6 +75,8 @@ class Pipeline:
     fleet: Fleet
     committer: Committer
     limits: PushLimits
+    budgets: AgentBudgets
+    decoder: PushDecoder
     sequencer: Sequencer
     reports: DeadLetterReports
     rejected: dict[str, int] = field(default_factory=dict)  # bodies and plans that could not be read, by agent
@@ -82,25 +87,53 @@ class Pipeline:
         ``received``: ms of the collector's clock when it began to come in.
         """
         self._refuse_quarantined(agent)
-        push = await self._decode(agent, body) if len(body) < BULK_BYTES else None  # 1: a large one waits its turn
-        bulk = push is None or is_bulk(push)
-        async with self.limits.turn(agent, bulk=bulk):
-            self._refuse_quarantined(agent)
+        try:
+            self.budgets.begin(agent)
             try:
-                return await self._take(agent, push, body, received, bulk)
-            except (PushError, StoreError):
-                raise
-            except Exception as error:  # what this agent sent, and nobody else's push
-                raise self._put_apart(agent, error) from error
+                push = self.decoder.decode_small(agent, body)  # 1
+                if push is None or is_bulk(push):
+                    return await self._push_large(agent, push, body, received)
+                async with self.limits.agent_lock(agent):
+                    return await self._take(agent, push, body, received, bulk=False)
+            finally:
+                self.budgets.end(agent)
+        except OverBudget as over:
+            await self._refuse(agent, over)
+            raise over.answer() from None
+        except WireError as error:
+            if isinstance(error, TooLarge):
+                await self._refuse(agent, self.budgets.too_large(agent))
+            await self._reject(agent, body, str(error))
+            raise PushError(400, str(error)) from None
 
-    async def _take(self, agent: str, push: Push | None, body: bytes, received: int, bulk: bool) -> Ack:
-        """All steps, in the agent's turn."""
-        push = push if push is not None else await self._decode(agent, body)  # 1
+    async def _push_large(self, agent: str, push: Push | None, body: bytes, received: int) -> Ack:
+        """The same behind others of its size; what is not decoded yet is decoded in its turn."""
+        async with self.limits.bulk_turn(agent), AsyncExitStack() as work:
+            if push is None:
+                push = await self.decoder.decode_large(agent, body, work)  # 1
+            return await self._take(agent, push, body, received, bulk=True)
+
+    async def _take(self, agent: str, push: Push, body: bytes, received: int, *, bulk: bool) -> Ack:
+        """Steps 2 to 7 of a push whose turn it is. Where they fail, its agent is in quarantine from now on."""
+        self._refuse_quarantined(agent)
+        try:
+            return await self._take_steps(agent, push, body, received, bulk)
+        except (PushError, OverBudget, WireError, StoreError):
+            raise
+        except Exception as error:  # what this agent sent, and nobody else's push
+            self.fleet.quarantine.put(agent, STEPS, error, 0)
+            raise PushError(503, "the collector failed at this push; try again later", verdict="failed") from error
+
+    async def _take_steps(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
         context = await self._validate(agent, push, body, received, bulk)  # 2
         want = note_contact(context, self.plans)
         verdict = await self.sequencer.sequence(context, want)  # 3
         if verdict.word == "taken" and context.believed and not context.state.deferred:
-            application = place_and_apply(context)  # 4, 5
+            if bulk:
+                async with self.limits.piece():
+                    application = place_and_apply(context)  # 4, 5
+            else:
+                application = place_and_apply(context)  # 4, 5
             await self._commit(context, application)  # 6, 7
             if application.refused:
                 verdict = Verdict("refused", application.refused, verdict.want)
@@ -117,19 +150,15 @@ class Pipeline:
             words = f"this agent is in quarantine at the collector, and nothing it sends is taken: {unpack(held.why)}"
             raise PushError(503, words, verdict="quarantined", retry_after=QUARANTINE_RETRY)
 
-    def _put_apart(self, agent: str, error: Exception, batch: int = 0) -> PushError:
-        """The agent at whose push the collector failed is in quarantine from now on. What to answer it."""
-        self.fleet.quarantine.put(agent, STEPS, error, batch)
-        return PushError(503, "the collector failed at this push; try again later", verdict="failed")
+    # 1 decode: steps/decode.py; what is refused there
 
-    # 1 decode
-
-    async def _decode(self, agent: str, body: bytes) -> Push:
-        try:
-            return decode_admitted(body)
-        except WireError as error:
-            await self._reject(agent, body, str(error))
-            raise PushError(400, str(error)) from None
+    async def _refuse(self, agent: str, over: OverBudget) -> None:
+        """A push is above a budget: counted, and a finding now and then. Nothing of it is published."""
+        now = self.clock.wall_ms()
+        if self.budgets.report(agent, over.budget):
+            data = {"budget": over.budget, "reason": pack(over.why)}
+            effect = Effect(events=[NewEvent(now, None, "over budget", data, True)])
+            await self.committer.submit(CommitItem(await self._published(agent), effect, now, silent=True))
 
     async def _reject(self, agent: str, body: bytes, reason: str) -> None:
         """Set aside a body or a plan that cannot be read. Nothing of it is published."""
@@ -142,19 +171,29 @@ class Pipeline:
     # 2 validate
 
     async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> IngestContext:
-        for encoded, signature in zip_longest(push.plans[:MAX_PLANS], push.signatures[:MAX_PLANS], fillvalue=b""):
+        for encoded, signature in zip(push.plans, chain(push.signatures, repeat(b"")), strict=False):
+            self.budgets.take_plan(agent, digest_of(encoded))
             try:
                 await self.plans.accept(agent, encoded, signature, received)
             except PlanError as error:
                 await self._reject(agent, encoded, str(error))
+        published = await self._published(agent)
+        if not bulk:
+            return self._examined(push, body, received, published, bulk)
+        async with self.limits.piece():
+            return self._examined(push, body, received, published, bulk)
+
+    def _examined(self, push: Push, body: bytes, received: int, published: AgentState, bulk: bool) -> IngestContext:
+        agent = published.agent
+        bounded = with_bounded_texts(push, agent, self.budgets)
         return IngestContext(
-            push=push,
-            body=body,
+            push=bounded,
+            body=body if bounded is push else encode_push(bounded),
             received=received,
             believed=self.trust.recheck(),
             bulk=bulk,
-            examined=examine_batch(agent, push, self.plans),
-            state=(await self._published(agent)).successor(),
+            examined=examine_batch(agent, bounded, self.plans),
+            state=published.successor(),
             effect=Effect(),
             count_from=self.store.count_from,
         )
@@ -173,12 +212,14 @@ class Pipeline:
 
     async def _commit(self, context: IngestContext, application: Application) -> None:
         self.reports.add_to(context.effect, context.state.agent, context.received)
+        self.budgets.stored(context.state.agent, len(context.body), context.effect.rows)
         row = _row(context, application.placing)
         item = CommitItem(context.state, context.effect, context.received, row, add_sums=application.add_sums)
         await self.committer.submit(item, bulk=context.bulk)
 
     async def _commit_deferred(self, context: IngestContext) -> None:
         """The batch alone, with when it came by the boot-time clock; it is placed later."""
+        self.budgets.stored(context.state.agent, len(context.body), context.effect.rows)
         waits_since = (self.clock.boot_id(), self.clock.boot_ms())
         item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
         await self.committer.submit(item, bulk=context.bulk)
@@ -193,6 +234,8 @@ class Pipeline:
 
     def _acknowledge(self, context: IngestContext, verdict: Verdict) -> Ack:
         believed = context.believed
+        if verdict.want:
+            self.budgets.asked_for(context.state.agent, verdict.want)
         return Ack(
             incarnation=self.store.incarnation,
             verdict=verdict.word,

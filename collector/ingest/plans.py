@@ -58,6 +58,7 @@ class Plans:
         self._changing = asyncio.Lock()
         self._verifier = verifier or PlanVerifier()
         self._compiled: dict[tuple[str, bytes], CompiledPlan] = {}  # by agent and digest
+        self._most_checks: dict[str, int] = {}  # by agent: checks of its largest plan
         self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
         self.checks: dict[int, RegisteredCheck] = {}  # by row
         self.served: dict[str, bytes] = {}  # by agent: digest of the plan served since the start
@@ -75,6 +76,10 @@ class Plans:
     def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The agent's plan of this digest, if it is known."""
         return self._compiled.get((agent, digest))
+
+    def most_checks(self, agent: str) -> int:
+        """Checks of the agent's largest plan that is known."""
+        return self._most_checks.get(agent, 0)
 
     def columns(self, agent: str, digest: bytes, kind: str) -> tuple[Column, ...]:
         """The value columns of a kind under an agent's plan."""
@@ -171,6 +176,7 @@ class Plans:
             self._rows.setdefault(check.agent, {})[check.uid] = check.id
 
     def _compile(self, plan: Plan, digest: bytes) -> CompiledPlan:
+        self._most_checks[plan.agent] = max(self._most_checks.get(plan.agent, 0), len(plan.checks))
         widths = tuple(len(plan.columns.get(check.kind, ())) for check in plan.checks)
         rows = self._rows.get(plan.agent, {})
         compiled = self._compiled[plan.agent, digest] = CompiledPlan(

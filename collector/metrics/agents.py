@@ -37,11 +37,6 @@ PRESENT: Final[tuple[tuple[Family, Callable[[AgentState], float | None]], ...]] 
     (BACKLOG, lambda state: state.backlog),
     (STARTED, lambda state: state.started / 1000 if state.started is not None else None),
 )
-MAX_NAME: Final = 64
-RESERVED: Final = frozenset(
-    family.name
-    for family in (UP, INFO, *(family for family, _ in (*LASTING, *PRESENT)), *(one.family for one in FIGURES.values()))
-)
 
 
 def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterator[str]:
@@ -80,23 +75,6 @@ def _info(one: ScrapedAgent) -> str:
 
 
 def _figures(heard: Sequence[ScrapedAgent]) -> Mapping[str, HealthFigure]:
-    """What agents say about themselves (wire.Push.health): the figures that are known, then those of newer agents."""
+    """What agents say about themselves (wire.Push.health), under names that are known: no agent makes up a family."""
     names = {name for one in heard for name in one.state.health}
-    known = {name: figure for name, figure in FIGURES.items() if name in names}
-    return known | {
-        name: HealthFigure(Family(f"haidang_agent_{name}", "gauge", f"{name} as the agent last said.", LABELS))
-        for name in sorted(names - FIGURES.keys())
-        if _is_exposable(name)
-    }
-
-
-def _is_exposable(name: str) -> bool:
-    """Agents are not to be trusted with the page: a name must fit the format and be nobody else's."""
-    return (
-        name.isascii()
-        and name.replace("_", "a").isalnum()
-        and name[0].isalpha()
-        and len(name) <= MAX_NAME
-        and not name.endswith(("_total", "_info", "_bucket", "_sum", "_count", "_created"))
-        and f"haidang_agent_{name}" not in RESERVED
-    )
+    return {name: figure for name, figure in FIGURES.items() if name in names}

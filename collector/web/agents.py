@@ -8,6 +8,7 @@ memory. Built on aiohttp's low-level server: a few paths need no router, and a p
 import asyncio
 import base64
 import logging
+import math
 import ssl
 import time
 from collections import Counter
@@ -17,10 +18,11 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from collector.ingest.limits import PushError
+from collector.ingest.limits import RETRY_AFTER, PushError
 from collector.keys import pki
 from collector.store.errors import StoreError
 from collector.store.registry import EnrolmentRefused, Registry, RenewalRefused
+from collector.web.admission import Door, DoorLimits, agents_limits
 from collector.web.attempts import FailedAttempts
 from collector.web.client_certificates import Peer, Peers
 from collector.web.machines import MachineWatch, Sender
@@ -43,11 +45,11 @@ from inventory.protocol.wire import (
 log = logging.getLogger(__name__)
 
 KEEPALIVE = 600.0  # seconds; well above any push interval, a new TLS connection costs 13 x a kept one
-HANDSHAKE_TIME = 15.0
 STRANGER_TIME = 15.0  # seconds a connection without a certificate has, from its start to the end of its last request
 REQUEST_TIME = 300.0  # seconds for a known agent's request, body included: 1 MiB at 64 kbit/s takes 131
 MAX_JSON = 32_768  # bytes of an enrolment request
 MAX_STRANGERS = 64  # requests without a certificate at once
+MAX_UPLOADING = 2 << 20  # bytes of pushes of one agent that are in work at once
 
 
 class PlanSource(Protocol):
@@ -89,6 +91,8 @@ class AgentsListener:
         may_push: Callable[[str], bool] = lambda agent: True,
         stranger_time: float = STRANGER_TIME,
         throughput: ThroughputServer | None = None,
+        limits: DoorLimits | None = None,
+        uploading: int = MAX_UPLOADING,
     ) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # (path's name, status)
         self._registry = registry
@@ -103,6 +107,9 @@ class AgentsListener:
         self._machines = MachineWatch(registry, wall)
         self._failed_codes = FailedAttempts(time.monotonic)
         self._strangers = 0
+        self._limits = limits or agents_limits(256, 32, 8, 128)
+        self._most_uploading = uploading
+        self._uploading: Counter[str] = Counter()  # bytes by agent
         self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
             ("POST", "/v1/push"): ("push", self._take_push),
             ("GET", "/v1/plan"): ("plan", self._send_plan),
@@ -114,7 +121,7 @@ class AgentsListener:
         }
         self._methods = {path for _, path in self._routes}
         self._server: web.Server | None = None
-        self._listening: asyncio.Server | None = None
+        self._door: Door | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
@@ -123,27 +130,38 @@ class AgentsListener:
         self._server = web.Server(
             self._answer, access_log=None, keepalive_timeout=KEEPALIVE, auto_decompress=False, lingering_time=5.0
         )
-        self._listening = await asyncio.get_running_loop().create_server(
-            self._server, host, port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIME, backlog=1024
-        )
+        self._door = Door("agents", self._server, self._limits, self._known_agent)
+        await self._door.listen(host, port, context)
         self._sweeper = asyncio.create_task(self._sweep(self._server))
 
     @property
     def port(self) -> int:
-        assert self._listening is not None
-        port: int = self._listening.sockets[0].getsockname()[1]
+        assert self._door is not None
+        port: int = self._door.sockets[0].getsockname()[1]
         return port
 
     @property
     def connections(self) -> int:
         return len(self._server.connections) if self._server else 0
 
+    @property
+    def door(self) -> Door:
+        """Who is let in; after start."""
+        assert self._door is not None
+        return self._door
+
+    def _known_agent(self, transport: asyncio.BaseTransport) -> str | None:
+        """Whose connection this is: an agent's that is not revoked."""
+        peer = self._peers.of(transport)
+        return None if peer is None or self._registry.revocations.is_revoked(peer.agent, peer.serial) else peer.agent
+
     async def stop(self, grace: float = 2.0) -> None:
         """Stop listening, let requests in hand end within ``grace`` seconds."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._listening is not None:
-            self._listening.close()
+        if self._door is not None:
+            self._door.close()
+            await self._door.wait_closed()
         if self._server is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(grace)
@@ -197,15 +215,25 @@ class AgentsListener:
         if version is None or request.headers.get("Content-Encoding"):
             raise _Refused(400, f"a push is {PUSH_TYPE} or of an older version, without a content encoding")
         begun = time.monotonic()
-        body = await _body(request, MAX_BODY, REQUEST_TIME)
-        uploading = int((time.monotonic() - begun) * 1000)
+        size = 0
+
+        def arrived(more: int) -> None:
+            nonlocal size
+            size += more
+            self._uploading[peer.agent] += more
+            if self._uploading[peer.agent] > self._most_uploading:
+                raise _Refused(429, "this agent sends too much at once", close=True, retry_after=1)
+
         try:
-            ack = await self._push(peer.agent, body, uploading)
+            body = await _body(request, MAX_BODY, REQUEST_TIME, arrived)
+            ack = await self._push(peer.agent, body, int((time.monotonic() - begun) * 1000))
         except PushError as refused:
             answer = _problem(refused.status, refused.message)
-            if refused.status == 503:
-                answer.headers["Retry-After"] = str(refused.retry_after)
+            if after := refused.retry_after or (RETRY_AFTER if refused.status == 503 else 0.0):
+                answer.headers["Retry-After"] = str(math.ceil(after))
             return answer
+        finally:
+            self._uploading[peer.agent] -= size
         await self._note_machine(sender, ack.verdict)
         return web.Response(body=encode_ack(ack, version), content_type=ack_type(version))
 
@@ -332,9 +360,11 @@ def _sender(peer: Peer, request: web.BaseRequest) -> Sender:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, message: str, *, close: bool = False) -> None:
+    def __init__(self, status: int, message: str, *, close: bool = False, retry_after: int = 0) -> None:
         super().__init__(message)
         self.response = _problem(status, message)
+        if retry_after:
+            self.response.headers["Retry-After"] = str(retry_after)
         if close:
             self.response.force_close()
 
@@ -343,14 +373,18 @@ def _problem(status: int, message: str) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode({"error": message}), content_type="application/json")
 
 
-async def _body(request: web.BaseRequest, limit: int, seconds: float) -> bytes:
-    """The whole body, of at most ``limit`` bytes, within ``seconds``. Raises _Refused or TimeoutError."""
+async def _body(
+    request: web.BaseRequest, limit: int, seconds: float, arrived: Callable[[int], None] = lambda _: None
+) -> bytes:
+    """The whole body, of at most ``limit`` bytes, within ``seconds``; ``arrived`` is told of each piece's size.
+    Raises _Refused or TimeoutError."""
     if (request.content_length or 0) > limit:
         raise _Refused(413, f"a body may have {limit} bytes", close=True)
     async with asyncio.timeout(seconds):
         chunks = bytearray()
         async for chunk in request.content.iter_any():
             chunks += chunk
+            arrived(len(chunk))
             if len(chunks) > limit:
                 raise _Refused(413, f"a body may have {limit} bytes", close=True)
     return bytes(chunks)

@@ -15,6 +15,16 @@ FAILED_LOGINS = Family(
 SESSIONS = Family("haidang_collector_sessions", "gauge", "People who are logged in, by their sessions.")
 CONNECTIONS = Family("haidang_collector_connections", "gauge", "Connections open at the agents' listener.")
 
+STRANGERS = Family(
+    "haidang_collector_strangers", "gauge", "Connections at the agents' listener that have not said whose they are."
+)
+TURNED_AWAY = Family(
+    "haidang_collector_connections_put_out_total",
+    "counter",
+    "Connections put out at the agents' listener to make room, by what there were too many of.",
+    ("why",),
+)
+
 
 class ListenerMetrics:
     def __init__(self, listener: AgentsListener) -> None:
@@ -23,6 +33,8 @@ class ListenerMetrics:
     def metrics(self) -> Iterator[FamilySamples]:
         yield REQUESTS.by(((path, str(status)), n) for (path, status), n in self._listener.requests.items())
         yield CONNECTIONS.of(self._listener.connections)
+        yield STRANGERS.of(self._listener.door.strangers)
+        yield TURNED_AWAY.by(((why,), count) for why, count in self._listener.door.put_out.items())
 
 
 class AccessMetrics:

@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from collector.config import OperatorsConfig, parse_address
+from collector.config import ListenAddress, OperatorsConfig, parse_address
 from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
 from collector.web.access.guard import Guard
 from collector.web.access.origin import SAFE_METHODS
 from collector.web.access.roles import PRINCIPAL, Access, Principal
+from collector.web.admission import Door, DoorLimits, operators_limits
 from collector.web.api.openapi import describe
 from collector.web.api.routes import ApiPost, ApiRoute
 from collector.web.layout import see_other
@@ -167,7 +168,29 @@ def discovered_devices(reader: LedgerReader) -> list[dict[str, Any]]:
     ]
 
 
-async def start(app: web.Application, operators: OperatorsConfig) -> web.AppRunner:
+class _DoorSite(web.BaseSite):
+    """A site of aiohttp's whose connections come in by a door."""
+
+    def __init__(
+        self, runner: web.AppRunner, address: ListenAddress, context: ssl.SSLContext | None, limits: DoorLimits
+    ) -> None:
+        super().__init__(runner, ssl_context=context)
+        self._address = address
+        self._limits = limits
+
+    @property
+    def name(self) -> str:
+        return str(self._address)
+
+    async def start(self) -> None:
+        await super().start()
+        assert self._runner.server is not None
+        door = Door("operators", self._runner.server, self._limits)
+        await door.listen(self._address.host, self._address.port, self._ssl_context)
+        self._server = door  # type: ignore[assignment]  # what is asked of it: its sockets, to be closed
+
+
+async def start(app: web.Application, operators: OperatorsConfig, limits: DoorLimits | None = None) -> web.AppRunner:
     """Listen. Raises OSError when the port cannot be had, ssl.SSLError when the certificate does not fit."""
     hide_versions()
     address = parse_address(operators.listen)
@@ -179,7 +202,7 @@ async def start(app: web.Application, operators: OperatorsConfig) -> web.AppRunn
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, address.host, address.port, ssl_context=context).start()
+        await _DoorSite(runner, address, context, limits or operators_limits(128)).start()
     except BaseException:
         await runner.cleanup()
         raise

@@ -8,12 +8,14 @@ event, each set off so that it cannot be taken for one.
 import json
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from inventory.base.text import printable
 
+STRANGERS_LOGGERS: Final = ("asyncio", "aiohttp", "collector.web")  # what these tell, anybody on the network can cause
 MAX_MESSAGE: Final = 4_000  # characters of an event; the rest is cut
 MAX_TRACEBACK_LINE: Final = 500
 TRACEBACK_LINES: Final = 200  # the last ones
@@ -54,10 +56,46 @@ class JsonLines(logging.Formatter):
         return json.dumps(event, ensure_ascii=False)
 
 
+class RateLimit(logging.Filter):
+    """Of each kind of warning from these loggers (and those below them) at most a line a second; the next line of the
+    kind says how many were left out. A kind is a logger and a message before its values are filled in."""
+
+    def __init__(
+        self,
+        loggers: tuple[str, ...] = STRANGERS_LOGGERS,
+        *,
+        every: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._loggers = loggers
+        self._every = every
+        self._monotonic = monotonic
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}  # by kind: when a line went out, how many not since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or not any(
+            record.name == name or record.name.startswith(f"{name}.") for name in self._loggers
+        ):
+            return True
+        now, kind = self._monotonic(), (record.name, str(record.msg)[:200])
+        last, left_out = self._last.get(kind, (-self._every, 0))
+        if now - last < self._every:
+            self._last[kind] = (last, left_out + 1)
+            return False
+        if len(self._last) >= 1_000:
+            self._last.clear()  # kinds without end are no kinds
+        self._last[kind] = (now, 0)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it)", ()
+        return True
+
+
 def set_up(level: str, style: Literal["text", "json"], quiet: Mapping[str, int] = {}) -> None:
     """Log to standard error from now on. ``quiet``: the lowest level that is logged, of single loggers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
+    handler.addFilter(RateLimit())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

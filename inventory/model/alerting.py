@@ -30,6 +30,7 @@ FINDINGS: Final = (
     "dead letters",
     "frames unaccounted",
     "two machines",
+    "over budget",
     "unplaceable",
 )
 

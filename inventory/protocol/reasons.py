@@ -28,6 +28,7 @@ MAX_SENTENCE: Final = 800  # characters of a sentence with all that it says; a l
 MAX_TEMPLATE: Final = 300
 MAX_VALUES: Final = 24
 MAX_DEPTH: Final = 4  # a reason within a reason within ...
+MAX_PARTS: Final = 256  # values of all of these together
 FIELD: Final = re.compile(r"\{(\w+)(?::(\w))?\}")
 _PLAIN: Final = "{0}"  # the template of what has none
 
@@ -62,7 +63,7 @@ class Reason(str):
 Why = Reason | Literal[""]  # what a look has to say for itself: nothing, or a reason
 
 
-class Phrase(msgspec.Struct, array_like=True, frozen=True):
+class Phrase(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A reason as it travels."""
 
     template: str
@@ -146,23 +147,33 @@ def _value_to_wire(value: str) -> str | Phrase:
 
 def from_wire(received: str | Phrase) -> Reason:
     """What came, from whomever: bounded, as :func:`bounded` does it."""
-    return _from_wire(received) if _is_small(received, MAX_DEPTH + 1) else plain(in_english(received))
+    return _from_wire(received) if is_bounded(received) else plain(in_english(received))
+
+
+def is_bounded(received: str | Phrase) -> bool:
+    """Whether what came may be a reason as it is: neither long nor wide nor deep. Looks at MAX_PARTS of it at most."""
+    level: list[str | Phrase] = [received]
+    parts = 0
+    for depth in range(MAX_DEPTH + 2):
+        parts += len(level)
+        if parts > MAX_PARTS:
+            return False
+        phrases = [one for one in level if not isinstance(one, str)]
+        if any(len(one) > MAX_SENTENCE for one in level if isinstance(one, str)):
+            return False
+        if not phrases:
+            return True
+        if depth > MAX_DEPTH or any(
+            len(one.template) > MAX_TEMPLATE or len(one.values) > MAX_VALUES for one in phrases
+        ):
+            return False
+        level = [value for one in phrases for value in one.values]
+    return False
 
 
 @lru_cache(maxsize=4096)  # a check that is down says the same every time
 def _from_wire(received: str | Phrase) -> Reason:
     return bounded(_built(received, MAX_DEPTH + 1))
-
-
-def _is_small(received: str | Phrase, depth: int) -> bool:
-    if isinstance(received, str):
-        return len(received) <= MAX_SENTENCE
-    return (
-        depth > 0
-        and len(received.template) <= MAX_TEMPLATE
-        and len(received.values) <= MAX_VALUES
-        and all(_is_small(value, depth - 1) for value in received.values)
-    )
 
 
 def _built(received: str | Phrase, depth: int) -> str:
@@ -177,6 +188,8 @@ def _built(received: str | Phrase, depth: int) -> str:
 
 def in_english(received: str | Phrase) -> str:
     """Plain text of at most MAX_REASON characters, for who knows no phrases (wire version 1)."""
+    if isinstance(received, Phrase) and not is_bounded(received):
+        return _cut(received.template[:MAX_SENTENCE])
     return _cut(_built(received, MAX_DEPTH + 1))
 
 

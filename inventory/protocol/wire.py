@@ -23,7 +23,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
@@ -34,7 +34,11 @@ VERSION = 2
 VERSIONS = (1, 2)  # that this program speaks, oldest first: N-2, N-1, N as far as there are so many
 MAX_BODY = 1 << 20  # compressed bytes of a push
 MAX_THROUGHPUT = 10 << 20  # bytes of one measurement of throughput, either way
-MAX_DECODED = 16 << 20  # what it may inflate to
+MAX_DECODED = 16 << 20  # what it may inflate to; a collector takes less, by the agent's plan
+MAX_ROWS = 20_000  # of one kind in a batch, and checks of a plan: judged before a decoder makes them
+MAX_PLANS = 16  # in one push
+MAX_HEALTH = 256  # names in one push
+MAX_DATA = 64  # names in a record's data
 SIGNATURE_HEADER = "Haidang-Plan-Signature"  # of an answer to GET /v1/plan: base64 of the plan's signature
 VERSIONS_HEADER = "Haidang-Wire"  # of an answer to a push: the versions that the collector takes, as "1, 2"
 
@@ -50,6 +54,9 @@ def ack_type(version: int) -> str:
 
 
 PUSH_TYPE = push_type(VERSION)
+_ROWS = msgspec.Meta(max_length=MAX_ROWS)
+Scalar = str | int | float | bool | None
+RecordData = Annotated[dict[str, Scalar], msgspec.Meta(max_length=MAX_DATA)]
 
 
 def version_of(media_type: str, of: Callable[[int], str]) -> int | None:
@@ -123,7 +130,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     at: int
     kind: str
-    data: dict[str, Any] = {}
+    data: RecordData = {}
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -146,16 +153,16 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     plan: Digest
     boot: bytes
     base: int
-    checks: list[int] = []
-    counts: list[int] = []
-    at: list[int] = []
+    checks: Annotated[list[int], _ROWS] = []
+    counts: Annotated[list[int], _ROWS] = []
+    at: Annotated[list[int], _ROWS] = []
     states: bytes = b""
-    latency: list[int | None] = []
+    latency: Annotated[list[int | None], _ROWS] = []
     values: list[int | None] = []
-    reasons: list[tuple[int, str | Phrase]] = []
-    runs: list[Run] = []
-    records: list[Record] = []
-    missing: list[tuple[int, int]] = []
+    reasons: Annotated[list[tuple[int, str | Phrase]], _ROWS] = []
+    runs: Annotated[list[Run], _ROWS] = []
+    records: Annotated[list[Record], _ROWS] = []
+    missing: Annotated[list[tuple[int, int]], _ROWS] = []
     breach: str = ""
     first: Seq = 0
 
@@ -181,8 +188,8 @@ class Present(msgspec.Struct, array_like=True, frozen=True):
     boot: BootId
     boot_ms: BootMs
     states: bytes
-    since: list[int]
-    looks: list[int]
+    since: Annotated[list[int], _ROWS]
+    looks: Annotated[list[int], _ROWS]
 
 
 class Push(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -199,9 +206,21 @@ class Push(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     batch: Batch | None = None
     present: Present | None = None
     backlog: Count = 0
-    plans: list[bytes] = []
-    health: dict[str, float] = {}
-    signatures: list[bytes] = []
+    plans: Annotated[list[bytes], msgspec.Meta(max_length=MAX_PLANS)] = []
+    health: Annotated[dict[str, float], msgspec.Meta(max_length=MAX_HEALTH)] = {}
+    signatures: Annotated[list[bytes], msgspec.Meta(max_length=MAX_PLANS)] = []
+
+
+class _PlanPush(msgspec.Struct, array_like=True, frozen=True):
+    """How a push without a batch begins: what is none ends its decoding there, whatever its size."""
+
+    version: int
+    sent: Reading
+    echo: Echo | None = None
+    batch: None = None
+    present: Present | None = None
+    backlog: Count = 0
+    plans: Annotated[list[bytes], msgspec.Meta(max_length=MAX_PLANS)] = []
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +252,7 @@ class WireError(Exception):
 
 _encoder = msgspec.msgpack.Encoder()
 _push_decoder = msgspec.msgpack.Decoder(Push)
+_plan_push_decoder = msgspec.msgpack.Decoder(_PlanPush)
 _ack_decoder = msgspec.msgpack.Decoder(Ack)
 
 
@@ -274,15 +294,20 @@ def _record_in_english(record: Record) -> Record:
     return msgspec.structs.replace(record, data={**record.data, "why": in_english(str(unpack(why)))})
 
 
+class TooLarge(WireError):
+    """A body that inflates to more than it may."""
+
+
 def inflate(body: bytes, limit: int = MAX_DECODED) -> bytes:
-    """Undo the compression of a push. Raises WireError on damage, trailing bytes, or more than ``limit`` bytes."""
+    """Undo the compression of a push. Raises WireError on damage, trailing bytes, or (TooLarge) more than ``limit``
+    bytes, of which no more are made."""
     inflater = zlib.decompressobj()
     try:
         data = inflater.decompress(body, limit)
     except zlib.error as error:
         raise WireError(f"not zlib: {error}") from None
     if inflater.unconsumed_tail:
-        raise WireError(f"inflates to more than {limit} bytes")
+        raise TooLarge(f"inflates to more than {limit} bytes; send fewer results at once")
     if not inflater.eof:
         raise WireError("truncated")
     if inflater.unused_data:
@@ -292,7 +317,12 @@ def inflate(body: bytes, limit: int = MAX_DECODED) -> bytes:
 
 def decode_push(body: bytes) -> Push:
     """Raises WireError for anything that is not a push of a version that we read."""
-    data = inflate(body)
+    return decode_inflated(inflate(body))
+
+
+def decode_inflated(data: bytes) -> Push:
+    """The push in a body that was inflated. Its columns are counted before they are decoded, so this takes a time and
+    a memory in proportion to the bytes. Raises WireError."""
     try:
         push = _push_decoder.decode(data)
     except _NOT_OURS as error:
@@ -301,6 +331,15 @@ def decode_push(body: bytes) -> Push:
     if push.version not in VERSIONS:
         _refuse_version(_push_version, data, "collector")
     return push
+
+
+def decode_plans(data: bytes) -> Push:
+    """The same of a body that is large because it brings plans, and may bring no batch. Raises WireError."""
+    try:
+        _plan_push_decoder.decode(data)
+    except _NOT_OURS as error:
+        raise WireError(f"not a push of plans alone: {error}") from None
+    return decode_inflated(data)
 
 
 def encode_ack(ack: Ack, version: int = VERSION) -> bytes:

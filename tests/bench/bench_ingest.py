@@ -98,7 +98,7 @@ async def drive(
     return time.perf_counter() - began, took
 
 
-def _certify(directory: Path, agent: str) -> None:
+def certify(directory: Path, agent: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
@@ -111,7 +111,7 @@ def _certify(directory: Path, agent: str) -> None:
 def collector(directory: Path, agents: int = AGENTS) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
     """(its port, a function that ends it and gives what it says of itself)."""
     for number in range(agents):
-        _certify(directory, f"agent-{number:03d}")
+        certify(directory, f"agent-{number:03d}")
     command = [sys.executable, "-m", "tests.bench.ingest_server", str(directory), str(agents), str(SERVER_CORE)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

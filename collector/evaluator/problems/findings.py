@@ -98,6 +98,9 @@ MESSAGES: Final[Mapping[str, _Message]] = {
         agent_id=agent,
         machines=_machines(data),
     ),
+    "over budget": lambda agent, data: message(
+        "{agent} sends more than its plan can produce, and is refused: {reason}", agent=agent, reason=_reason(data)
+    ),
     "collector clock": lambda agent, data: (
         message("the collector believes its clock again")
         if data.get("trusted")

@@ -1,40 +1,81 @@
-"""Admission of a push: refuses what is no push and what no later step could hold; bounds an agent's health."""
+"""Admission of a push: refuses what is no push and numbers that no later step could hold; bounds its texts and health.
+
+What is shortened here is shortened in the body too that is stored, so that a replay reads what was taken.
+"""
 
 import math
-from typing import Final
 
-from inventory.base.text import clean_text
+import msgspec
+
+from collector.ingest.budgets import TOO_MANY_REASONS, AgentBudgets
 from inventory.protocol.bounds import MOST
-from inventory.protocol.wire import Batch, Push, WireError, decode_push
+from inventory.protocol.health import FIGURES
+from inventory.protocol.reasons import Phrase, in_english, is_bounded
+from inventory.protocol.records import BadRecord, checked_record
+from inventory.protocol.wire import Batch, Push, Record, Run, WireError
 
-MAX_RESULTS: Final = 20_000  # in one push: some 20 ms of everybody's time
-MAX_HEALTH: Final = 64  # numbers that an agent tells about itself
-MAX_NAME: Final = 64  # characters of the name of one
 
-
-def decode_admitted(body: bytes) -> Push:
-    """The message in a body, its numbers bounded by their types. Raises WireError."""
-    push = decode_push(body)
+def admit(push: Push) -> None:
+    """Raises WireError for positions that contradict each other; each number was bounded by its type."""
     if push.batch is not None:
         _admit_batch(push.batch)
-    return push
 
 
 def _admit_batch(batch: Batch) -> None:
     if not 1 <= batch.start <= batch.last:
         raise WireError(f"a batch of frames {batch.start} to {batch.last}")
-    if len(batch.states) > MAX_RESULTS or len(batch.runs) > MAX_RESULTS or len(batch.records) > MAX_RESULTS:
-        raise WireError(f"more than {MAX_RESULTS} results; send fewer at once")
     previous = batch.previous
     if previous is not None and previous.epoch == batch.epoch and batch.start <= previous.seq:
         raise WireError("a batch that begins before the position that it continues")
 
 
+def with_bounded_texts(push: Push, agent: str, budgets: AgentBudgets) -> Push:
+    """The push, or one whose reasons and records are shorter: too long ones are cut, and of new reasons the agent has
+    a budget. The same object when nothing had to be changed."""
+    if push.health and (unknown := len(push.health.keys() - FIGURES.keys())):
+        budgets.exceeded["health_names"] += unknown
+    batch = push.batch
+    if batch is None or not (batch.reasons or batch.runs or batch.records):
+        return push
+    reasons = [(place, _bounded_reason(reason, agent, budgets)) for place, reason in batch.reasons]
+    runs = [_bounded_run(run, agent, budgets) for run in batch.runs]
+    records = [bounded_record(record) for record in batch.records]
+    if (
+        all(new[1] is old[1] for new, old in zip(reasons, batch.reasons, strict=True))
+        and all(new is old for new, old in zip(runs, batch.runs, strict=True))
+        and all(new is old for new, old in zip(records, batch.records, strict=True))
+    ):
+        return push
+    batch = msgspec.structs.replace(batch, reasons=reasons, runs=runs, records=records)
+    return msgspec.structs.replace(push, batch=batch)
+
+
+def _bounded_reason(reason: str | Phrase, agent: str, budgets: AgentBudgets) -> str | Phrase:
+    if not is_bounded(reason):
+        reason = in_english(reason)
+    if reason and budgets.is_new_reason(agent, reason) and not budgets.may_give_reason(agent):
+        return TOO_MANY_REASONS
+    return reason
+
+
+def _bounded_run(run: Run, agent: str, budgets: AgentBudgets) -> Run:
+    reason = _bounded_reason(run.reason, agent, budgets)
+    return run if reason is run.reason else msgspec.structs.replace(run, reason=reason)
+
+
+def bounded_record(record: Record) -> Record:
+    """A record without what its kind does not have, its texts cut; as it is where it cannot be, to be set aside."""
+    try:
+        checked = checked_record(record)
+    except BadRecord:
+        return record
+    return record if checked == record else checked
+
+
 def bounded_health(health: dict[str, float]) -> dict[str, float]:
-    """Numbers that can be, a bounded number of them, under bounded names."""
-    kept = {
-        clean_text(name, MAX_NAME): value
+    """Finite numbers that can be, under names that are known (inventory.protocol.health)."""
+    return {
+        name: value
         for name, value in health.items()
-        if math.isfinite(value) and -MOST <= value <= MOST
+        if name in FIGURES and math.isfinite(value) and -MOST <= value <= MOST
     }
-    return dict(list(kept.items())[:MAX_HEALTH])

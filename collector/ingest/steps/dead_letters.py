@@ -6,20 +6,33 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from inventory.protocol.bounds import saturated
+from inventory.protocol.wire import Batch
 
 log = logging.getLogger("collector.ingest")
 
 MAX_ROWS_PER_BATCH: Final = 20  # further ones are counted in the last
 MAX_ROWS_PER_HOUR: Final = 200  # of one agent; further ones are only counted
 MAX_BYTES: Final = 4_096  # of what was set aside
+MAX_CELLS: Final = 256  # of each column of a batch that was set aside
 REPORT_AGAIN_AFTER: Final = 3_600.0  # seconds between two findings about one agent
 
 
 def dead_letter(reason: str, what: object, count: int = 1) -> NewDeadLetter:
     """A letter about records that could be read, and what of them is wrong."""
-    return NewDeadLetter(reason, count, repr(what).encode()[:MAX_BYTES])
+    return NewDeadLetter(reason, count, repr(_beginning(what)).encode(errors="replace")[:MAX_BYTES])
+
+
+def _beginning(what: object) -> object:
+    """A batch with so much of its columns as a letter may hold: not all of them are put into words to be cut."""
+    if not isinstance(what, Batch):
+        return what
+    columns = {name: getattr(what, name) for name in Batch.__struct_fields__}
+    cut = {name: column[:MAX_CELLS] for name, column in columns.items() if isinstance(column, list | bytes)}
+    return msgspec.structs.replace(what, **cut)
 
 
 def bounded_letters(letters: list[NewDeadLetter]) -> list[NewDeadLetter]:

@@ -32,3 +32,8 @@ class Effect(msgspec.Struct):
     events: list[NewEvent] = []
     dead_letters: list[NewDeadLetter] = []
     born: list[tuple[int, int]] = []  # ms of a check's first look, with its row
+
+    @property
+    def rows(self) -> int:
+        """Rows of the store that it makes."""
+        return len(self.spans) + len(self.events) + len(self.dead_letters)

@@ -121,8 +121,10 @@ def test_any_text_in_a_label_comes_back_as_it_was(values):
 
 def test_hostile_names_from_an_agent_do_not_break_the_page():
     bad = {"spool bytes": 1.0, "x\n# EOF": 2.0, "": 3.0, "ß": 4.0, "fine": float("nan"), "backlog_frames": 9.0}
+    bad["checks"] = 5.0
     classic, _ = both([shown({1: tail(UP)}, health=bad, about={"version": 'a"\n', "platform": ["x"]})])
-    assert {name for name, _ in classic} >= {"haidang_agent_fine", "haidang_agent_info"}
+    assert {name for name, _ in classic} >= {"haidang_agent_checks", "haidang_agent_info"}
+    assert "haidang_agent_fine" not in {name for name, _ in classic}  # a name from nowhere is no family
     assert one(classic, "haidang_agent_backlog_frames") == 7
 
 

@@ -5,6 +5,7 @@ import base64
 import io
 import ssl
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -57,8 +58,9 @@ class Machine:
 class Collector:
     """Everything behind a running listener; ``pushed`` is what came through, ``now`` its clock."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, **settings: Any) -> None:
         self.tmp_path = tmp_path
+        self.settings = settings  # of the listener
         self.now = NOW
         self.pushed: list[tuple[str, bytes]] = []
         self.plans = {"so-ttt": ("00112233aabbccdd", b'{"agent":"so-ttt"}')}
@@ -72,7 +74,7 @@ class Collector:
         self.registry = Registry(self.store, self.authority, self.revocations, wall=lambda: self.now)
         self.listener = AgentsListener(
             self.registry, self, self.push, wall=lambda: self.now, may_push=lambda agent: agent in self.plans,
-            stranger_time=0.6,
+            **{"stranger_time": 0.6, **self.settings},
         )  # fmt: skip
         files = keys_files.server(self.tmp_path / "pki", self.authority, (), self.now)
         await self.listener.start("127.0.0.1", 0, client_certificates.tls_context(self.authority.pem, *files))
