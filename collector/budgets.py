@@ -38,7 +38,7 @@ class BudgetsConfig(msgspec.Struct, frozen=True, kw_only=True):
     inflated: Annotated[Size, _count(640 * KIB, MAX_INFLATED)] = 640 * KIB
     inflated_per_check: Annotated[Size, _count(0, 64 * KIB)] = 256
     asked_plan: Annotated[Size, _count(64 * KIB, 16 * MIB)] = 4 * MIB
-    results: Annotated[int, _count(1_000, 20_000)] = 4_000
+    results: Annotated[int, _count(1_000, 20_000)] = 2_500
     rows: Annotated[int, _count(1_000, 20_000)] = 1_500
     rows_per_check: Annotated[int, _count(2, 1_000)] = 4
     decoding_memory: Annotated[Size, _count(MAX_INFLATED)] = 3 * MIB

@@ -40,7 +40,6 @@ ALLOWED: Final = (
     Allowed("collector/web/client_certificates.py", "num_tickets", "OpenSSL reads it"),
     Allowed("deploy/demo/mailbox.py", "handle_DATA", "aiosmtpd calls it"),
     Allowed("deploy/words/catalogue.py", "header_comment", "babel writes it"),
-    Allowed("inventory/protocol/records.py", "step_ms", "fields of an agent's records"),
 )
 
 

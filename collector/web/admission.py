@@ -3,8 +3,8 @@
 A connection is a stranger until its handshake is done and shows whose it is; from then on it is known, and what
 strangers do no longer touches it. Of strangers there may be so many, and of one address so many: one more puts out one
 of them, drawn by lot, or where very many come it is put out itself, so that who is quick (an agent: a handshake takes a
-fraction of a second) gets in with fair odds however many others sit and wait or come again. An agent may have so many
-connections: one more puts out its oldest.
+fraction of a second) gets in with fair odds beside others that sit and wait, or come again some hundred times a second.
+An agent may have so many connections: one more puts out its oldest.
 
 Everything is bounded well below the descriptors that the process may have; when they run short all the same, nothing
 is accepted for a moment. What is turned away is counted, and told once a second at the most.

@@ -77,7 +77,7 @@ def chained(make: Callable[[PushSource, int], dict[str, object]]) -> Callable[[P
 
 
 def results(source: PushSource, number: int) -> dict[str, object]:
-    count = 4_000
+    count = 2_500
     return {
         "checks": [0], "counts": [count], "at": [0, *[1_000] * (count - 1)], "states": b"\0\2" * (count // 2),
         "latency": [5] * count, "values": [1, 2] * count,
