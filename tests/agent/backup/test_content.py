@@ -395,9 +395,9 @@ def test_a_mark_of_before_is_begun_anew(tmp_path: Path) -> None:
 
 
 def test_a_verdict_of_before_is_read_once_more() -> None:
-    from agent.probes.backup import Backup
+    from agent.probes.backup import BackupProbe
 
-    probe = Backup(path="/srv")
+    probe = BackupProbe(path="/srv")
     before = ReadVerdict(state=GOOD, at=1000.0, by="gzip, tar of 3 members")
     assert probe._is_old(before, 1001.0)
     assert not probe._is_old(msgspec.structs.replace(before, content=600), 1001.0)
