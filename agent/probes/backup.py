@@ -275,10 +275,16 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         )
 
     def _is_old(self, verdict: ReadVerdict | None, now: float) -> bool:
-        if verdict is None:
+        if verdict is None or _lacks_content(verdict):
             return True
         every = duration_ms(self.read_every) / 1000
         return now - verdict.at > (every if verdict.state == GOOD else min(every, _RETRY_AFTER))
+
+
+def _lacks_content(verdict: ReadVerdict) -> bool:
+    """A verdict of before, when nobody counted what came out: it may be of a copy with nothing in it."""
+    counted = any(word in verdict.by for word in ("gzip", "bzip2", "xz", "zstd", "zip of", "tar of", "sqlite"))
+    return verdict.state == GOOD and verdict.content is None and counted
 
 
 def with_progress(facts: BackupFacts, progress: ReadProgress) -> BackupFacts:

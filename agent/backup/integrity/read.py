@@ -19,6 +19,7 @@ from agent.backup.integrity.meter import (
 )
 from inventory.protocol.reasons import plain, sentence
 
+MARK_FORM: Final = 2  # of a mark: who reads another begins anew
 _DECODERS: Final = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".tbz2": "bzip2", ".tbz": "bzip2", ".xz": "xz",
     ".txz": "xz", ".zst": "zstd", ".tzst": "zstd", ".zip": "zip", ".7z": "7z"}  # fmt: skip
 Content = tuple[str, int | None]  # what it was, and the bytes that came out where that is told
@@ -30,7 +31,8 @@ class ReadMarks:
 
     def __init__(self, write: Callable[[State], None], saved: State | None) -> None:
         self._write = write
-        self._saved = saved or {}
+        # one of before did not count what came out: the read begins anew
+        self._saved = saved if saved is not None and saved.get("form") == MARK_FORM else {}
         self.passed: list[str] = list(self._saved.get("passed", ()))
 
     def state(self, stage: str) -> State | None:
@@ -38,7 +40,7 @@ class ReadMarks:
         return saved_state
 
     def save(self, stage: str, state: State) -> None:
-        self._write({"stage": stage, "state": state, "passed": self.passed})
+        self._write({"form": MARK_FORM, "stage": stage, "state": state, "passed": self.passed})
 
 
 def verify_copy(query: BackupQuery, copy: BackupCopy, meter: Meter, marks: ReadMarks, stage: list[str]) -> ReadVerdict:

@@ -383,6 +383,27 @@ def test_other_ways_to_say_it(tmp_path: Path) -> None:
     assert after.state == SUSPECT and "come bytes that are no gzip data" in after.reason
 
 
+def test_a_mark_of_before_is_begun_anew(tmp_path: Path) -> None:
+    """It did not count what had come out, and the copy would seem emptier than it is."""
+    path = tmp_path / "a.tar"
+    path.write_bytes(TARS["plain"])
+    old = {"stage": "content", "state": {"offset": 1024, "sink": {"first": b"", "within": None}}, "passed": []}
+    marks = ReadMarks(lambda state: None, old)
+    question = BackupQuery(evidence="files", path=str(tmp_path))
+    verdict = verify_copy(question, copy_of(path), Meter(), marks, [""])
+    assert (verdict.state, verdict.content) == (GOOD, 600)
+
+
+def test_a_verdict_of_before_is_read_once_more() -> None:
+    from agent.probes.backup import BackupProbe
+
+    probe = BackupProbe(path="/srv")
+    before = ReadVerdict(state=GOOD, at=1000.0, by="gzip, tar of 3 members")
+    assert probe._is_old(before, 1001.0)
+    assert not probe._is_old(msgspec.structs.replace(before, content=600), 1001.0)
+    assert not probe._is_old(ReadVerdict(state=GOOD, at=1000.0, by="pg_restore"), 1001.0)
+
+
 # names
 
 
