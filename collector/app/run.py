@@ -25,16 +25,15 @@ from collector.metrics.handler import MetricsHandler
 from collector.metrics.labels import ExposedFleet
 from collector.metrics.process import ProcessMetrics
 from collector.queries.reader import LedgerReader
+from collector.services.agency_availability import AgencyAvailability
+from collector.services.enrolment_metrics import EnrolmentMetrics
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
-from collector.services.metrics import (
-    BackupMetrics,
-    CircuitMetrics,
-    GoalMetrics,
-    InventoryMetrics,
-    SitePowerMetrics,
-)
+from collector.services.metrics import CircuitMetrics, GoalMetrics, InventoryMetrics, SitePowerMetrics
+from collector.services.name_metrics import NameMetrics
+from collector.services.present_exclusions import PresentExclusions
 from collector.services.site_power import SitePower
+from collector.services.state_metrics import BackupMetrics, ExclusionMetrics, LinkMetrics
 from collector.store.errors import StoreError
 from collector.store.metrics import StoreMetrics
 from collector.store.opening import open_store
@@ -108,7 +107,12 @@ class CollectorService:
         self.goal_cache = GoalCache(self.reader)
         self.site_power = SitePower(self.store, self.reader)
         await self.site_power.load()
+        self.exclusions = PresentExclusions(self.reader)
+        self.availability = AgencyAvailability(self.reader)
+        self.enrolment_metrics = EnrolmentMetrics(self.registry, self.reader)
         await self.inventories.refresh()
+        await self.exclusions.refresh()
+        await self.enrolment_metrics.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
         await self._start_alerting()
@@ -119,6 +123,9 @@ class CollectorService:
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.goal_cache.wake.set),
             self.goal_cache.run(*GOALS_EVERY),
             self.site_power.run(),
+            self.exclusions.run(),
+            self.availability.run(),
+            self.enrolment_metrics.run(),
             self.store_metrics.run(),
             self._renew_keys(),
             self.notifier.keep_alive(),
@@ -191,7 +198,7 @@ class CollectorService:
 
     def _gather_metrics(self) -> None:
         """Each part tells its own."""
-        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader).agents, _wall)
+        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader, self.exclusions).agents, _wall)
         self._stack.callback(self.metrics_handler.close)
         self.metrics_handler.register(
             self.ingest_metrics,
@@ -203,9 +210,15 @@ class CollectorService:
             CircuitMetrics(self.alerting.circuits, self.reader),
             EvaluatorMetrics(self.alerting),
             DeliveryMetrics(self.alerting.counts, _wall),
+            self.availability,
+            self.enrolment_metrics,
+            NameMetrics(self.reader),
+            ExclusionMetrics(self.exclusions),
             ProcessMetrics(),
         )
-        self.metrics_handler.register_slow(BackupMetrics(self.reader, _wall))
+        self.metrics_handler.register_slow(
+            BackupMetrics(self.reader, self.exclusions, _wall), LinkMetrics(self.reader, self.exclusions, _wall)
+        )
 
     async def _renew_keys(self) -> None:
         """New connections get the new certificate; agents that are connected need none."""

@@ -6,7 +6,8 @@ each family whole before the next as the format asks; between pieces the thread 
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
@@ -26,6 +27,18 @@ PATIENCE: Final = 90_000  # ms without a push after which an agent is silent, at
 CHECK_LABELS: Final = ("agency", "site", "agent", "check", "kind", "backup")  # backup: of a backup's evidence only
 
 UP = Family("haidang_check_up", "gauge", "1 while up or degraded, 0 while down, absent while unknown.", CHECK_LABELS)
+STATE = Family(
+    "haidang_check_state",
+    "gauge",
+    "What the check is now: 0 up, 1 degraded, 2 down, 3 unknown, 4 excluded (its time does not count now).",
+    CHECK_LABELS,
+)
+INFO = Family(
+    "haidang_check_info",
+    "info",
+    "What people call the check, and the leased circuit that it proves.",
+    (*CHECK_LABELS, "name", "name_en", "link"),
+)
 SECONDS = Family(
     "haidang_check_seconds_total",
     "counter",
@@ -47,11 +60,15 @@ SETTLED = Family(
 
 
 class LabelledAgent(msgspec.Struct, frozen=True):
-    """An agent of the inventory with the series that are its."""
+    """An agent of the inventory with the series that are its. Identity labels are written out."""
 
     agent: str
-    labels: str  # its own, written out
-    checks: Sequence[tuple[int, str]]  # that are exported: row, identity labels written out
+    labels: str  # its own
+    checks: Sequence[tuple[int, str]]  # that are exported: row, identity labels
+    # checks of which no agent was told yet, so that they have no row: whether excluded is asked by uid
+    pending: Sequence[tuple[str, str]] = ()
+    infos: Sequence[str] = ()  # of all checks, the labels of their names
+    agencies: Sequence[str] = ()  # of all checks, in the order of ``checks`` and ``pending``
 
 
 class ScrapedAgent(msgspec.Struct, frozen=True):
@@ -61,6 +78,8 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
     state: AgentState
     fleet: Fleet
     patience: int = PATIENCE
+    excluded: Set[int] = frozenset()  # rows of checks whose time does not count now
+    excluded_pending: Set[str] = frozenset()  # and uids
 
     def known_state(self, row: int, now: int) -> int | None:
         """What a check is; None while it is not known."""
@@ -70,10 +89,25 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         status = self.fleet.status(self.fleet.checks[row], now)
         return status.state if status is not None and status.state != UNKNOWN else None
 
+    def codes(self, now: int) -> Iterator[int]:
+        """What each check is, as haidang_check_state has it: the checks with a row, then the pending ones."""
+        excluded = self.excluded
+        for row, _ in self.labelled.checks:
+            if row in excluded:
+                yield EXCLUDED
+            else:
+                state = self.known_state(row, now)
+                yield UNKNOWN if state is None else state
+        for uid, _ in self.labelled.pending:
+            yield EXCLUDED if uid in self.excluded_pending else UNKNOWN
+
     def heard(self, now: int) -> bool:
         """Whether the agent pushes: what it said of itself is of the present."""
         return now - self.state.contact <= self.patience
 
+
+EXCLUDED: Final = 4  # beside the four states of a look: its time does not count
+STATE_NAMES: Final = (*NAMES, "excluded")
 
 Lines = Callable[[ScrapedAgent, Sequence[tuple[int, str]], int], Iterable[str]]
 
@@ -85,18 +119,24 @@ def _up(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Ite
             yield f"haidang_check_up{{{who}}} {int(state != DOWN)}\n"
 
 
+NOTHING_SETTLED: Final = (0, 0, 0, 0)
+
+
 def _seconds(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     tails = agent.state.tails
-    up, degraded, down, unknown = NAMES
-    name = SECONDS.name
     for row, who in checks:
         tail = tails.get(row)
-        if tail is not None:
-            a, b, c, d = tail.settled
-            yield (
-                f'{name}{{{who},state="{up}"}} {a / 1000}\n{name}{{{who},state="{degraded}"}} {b / 1000}\n'
-                f'{name}{{{who},state="{down}"}} {c / 1000}\n{name}{{{who},state="{unknown}"}} {d / 1000}\n'
-            )
+        yield _seconds_of(who, tail.settled if tail is not None else NOTHING_SETTLED)
+
+
+def _seconds_of(who: str, settled: Sequence[int]) -> str:
+    up, degraded, down, unknown = NAMES
+    name = SECONDS.name
+    a, b, c, d = settled
+    return (
+        f'{name}{{{who},state="{up}"}} {a / 1000}\n{name}{{{who},state="{degraded}"}} {b / 1000}\n'
+        f'{name}{{{who},state="{down}"}} {c / 1000}\n{name}{{{who},state="{unknown}"}} {d / 1000}\n'
+    )
 
 
 def _latency(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
@@ -140,6 +180,19 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
             checks = one.labelled.checks
             for at in range(0, len(checks), SLICE_CHECKS):
                 yield "".join(lines(one, checks[at : at + SLICE_CHECKS], now))
+            if family is SECONDS and one.labelled.pending:
+                yield "".join(_seconds_of(who, NOTHING_SETTLED) for _, who in one.labelled.pending)
+    yield head(STATE, openmetrics)
+    for one in agents:
+        series = chain(one.labelled.checks, one.labelled.pending)
+        coded = zip(series, one.codes(now), strict=True)
+        while part := "".join(
+            f"haidang_check_state{{{who}}} {code}\n" for (_, who), code in islice(coded, SLICE_CHECKS)
+        ):
+            yield part
+    yield head(INFO, openmetrics)
+    for one in agents:
+        yield "".join(f"haidang_check_info{{{names}}} 1\n" for names in one.labelled.infos)
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

@@ -1,17 +1,15 @@
-"""Metrics of what the services work out in the background: inventory, goals, power, circuits, backups."""
+"""Metrics of what the services work out in the background: inventory, goals, power, circuits."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from collector.goals.bounds import MET, MISSED, NO_EVIDENCE, NOT_PROVEN
 from collector.goals.evaluate import Evaluation
-from collector.queries.backups import BackupStatus, backup_statuses
 from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.services.site_power import SitePower
 from inventory.base.families import Family, FamilySamples, label_word
-from inventory.protocol.states import DOWN, UNKNOWN
 
 INVENTORY_LOADED = Family(
     "haidang_collector_inventory_loaded_timestamp_seconds", "gauge", "When the inventory in force was loaded."
@@ -127,30 +125,3 @@ class CircuitMetrics:
             ((*place(link), link, provider, label_word(cause)), ms / 1000)
             for (link, provider, cause), ms in sorted(self._circuits.down.items())
         )
-
-
-BACKUP_UP = Family(
-    "haidang_backup_up",
-    "gauge",
-    "1 while all evidence of a backup is up or degraded, 0 while any is down, absent while it is not known.",
-    ("agency", "site", "backup"),
-)
-
-
-class BackupMetrics:
-    """Of each backup as a whole; what its evidence measured stands in the families of the kinds."""
-
-    def __init__(self, reader: LedgerReader, now: Callable[[], int]) -> None:
-        self._reader = reader
-        self._now = now
-
-    def metrics(self) -> Iterator[FamilySamples]:
-        yield backup_samples(backup_statuses(self._reader, self._now()))
-
-
-def backup_samples(statuses: Iterable[BackupStatus]) -> FamilySamples:
-    return BACKUP_UP.by(
-        ((one.backup.agency, one.backup.site, one.backup.id), int(one.state != DOWN))
-        for one in statuses
-        if one.state != UNKNOWN
-    )

@@ -22,9 +22,14 @@ ROOT: Final = Path(__file__).parents[2]
 FILE: Final = ROOT / "docs" / "metrics.md"
 SECTIONS: Final[Mapping[str, str]] = {
     "collector/metrics/fleet.py": "Checks",
+    "collector/metrics/agencies.py": "Agencies",
+    "collector/services/agency_availability.py": "Availability of agencies",
+    "collector/services/state_metrics.py": "Backups, leased circuits, exclusions",
+    "collector/services/name_metrics.py": "Names for people",
     "collector/metrics/agents.py": "Agents, as the collector knows them",
     "inventory/protocol/health.py": "Agents, as they report about themselves",
-    "collector/services/metrics.py": "Inventory, goals, power, circuits, backups",
+    "collector/services/enrolment_metrics.py": "Identities of agents",
+    "collector/services/metrics.py": "Inventory, goals, power, circuits",
     "collector/evaluator/metrics.py": "Incidents",
     "alerts/channels/metrics.py": "Notifications",
     "collector/ingest/metrics.py": "Ingest",
