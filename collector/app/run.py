@@ -9,7 +9,6 @@ import os
 import signal
 import ssl
 import sys
-import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
@@ -46,6 +45,7 @@ from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
 from collector.web.metrics import ListenerMetrics
 from collector.web.pages import PageContext, page_groups
+from inventory.base.clock import Clock, SystemClock
 from inventory.base.systemd import Notifier
 
 log = logging.getLogger("collector")
@@ -60,10 +60,11 @@ class CannotStart(Exception):
 
 
 class CollectorService:
-    """One collector, from its configuration. Use :func:`serve`; tests use it piece by piece."""
+    """One collector, from its configuration and a clock. Use :func:`serve`; tests use it piece by piece."""
 
-    def __init__(self, config: CollectorConfig) -> None:
+    def __init__(self, config: CollectorConfig, clock: Clock | None = None) -> None:
         self.config = config
+        self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
         self.reload = asyncio.Event()
         self.notifier = Notifier()
@@ -87,23 +88,23 @@ class CollectorService:
         except OSError as error:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
         try:
-            self.authority = keys_files.authority(config.keys, _wall())
+            self.authority = keys_files.authority(config.keys, self.clock.wall_ms())
             self.store = open_store(config.database)
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store)
+        self.ingest = Ingest(self.store, self.clock)
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)
         self.store_metrics = StoreMetrics(self.store)
         revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
-        self.registry = Registry(self.store, self.authority, revocations, wall=_wall, days=days)
+        self.registry = Registry(self.store, self.authority, revocations, wall=self.clock.wall_ms, days=days)
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
-        self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
-        self.reader = LedgerReader(self.store, self.ingest.fleet, self.inventories, _wall)
+        self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, self.clock.wall_ms)
+        self.reader = LedgerReader(self.store, self.ingest.fleet, self.inventories, self.clock.wall_ms)
         self.goal_cache = GoalCache(self.reader)
         self.site_power = SitePower(self.store, self.reader)
         await self.site_power.load()
@@ -160,11 +161,11 @@ class CollectorService:
     async def _listen_for_agents(self) -> None:
         address = parse_address(self.config.agents.listen)
         self.listener = AgentsListener(
-            self.registry, self.inventories, self.ingest_metrics.push, wall=_wall, may_push=self._may_push
+            self.registry, self.inventories, self.ingest_metrics.push, wall=self.clock.wall_ms, may_push=self._may_push
         )
         names = self.config.agents.names
         try:
-            files = keys_files.server(self.config.keys, self.authority, names, _wall())
+            files = keys_files.server(self.config.keys, self.authority, names, self.clock.wall_ms())
             self._tls = client_certificates.tls_context(self.authority.pem, *files)
             await self.listener.start(address.host, address.port, self._tls)
         except OSError as error:
@@ -198,7 +199,7 @@ class CollectorService:
 
     def _gather_metrics(self) -> None:
         """Each part tells its own."""
-        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader, self.exclusions).agents, _wall)
+        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader, self.exclusions).agents, self.clock.wall_ms)
         self._stack.callback(self.metrics_handler.close)
         self.metrics_handler.register(
             self.ingest_metrics,
@@ -209,7 +210,7 @@ class CollectorService:
             SitePowerMetrics(self.site_power, self.reader),
             CircuitMetrics(self.alerting.circuits, self.reader),
             EvaluatorMetrics(self.alerting),
-            DeliveryMetrics(self.alerting.counts, _wall),
+            DeliveryMetrics(self.alerting.counts, self.clock.wall_ms),
             self.availability,
             self.enrolment_metrics,
             NameMetrics(self.reader),
@@ -217,7 +218,8 @@ class CollectorService:
             ProcessMetrics(),
         )
         self.metrics_handler.register_slow(
-            BackupMetrics(self.reader, self.exclusions, _wall), LinkMetrics(self.reader, self.exclusions, _wall)
+            BackupMetrics(self.reader, self.exclusions, self.clock.wall_ms),
+            LinkMetrics(self.reader, self.exclusions, self.clock.wall_ms),
         )
 
     async def _renew_keys(self) -> None:
@@ -226,7 +228,7 @@ class CollectorService:
             await asyncio.sleep(KEYS_EVERY)
             try:
                 self._tls.load_cert_chain(
-                    *keys_files.server(self.config.keys, self.authority, self.config.agents.names, _wall())
+                    *keys_files.server(self.config.keys, self.authority, self.config.agents.names, self.clock.wall_ms())
                 )
             except OSError as error:
                 log.warning("the listener's certificate could not be renewed: %s", error)
@@ -271,10 +273,6 @@ async def serve(config: CollectorConfig) -> int:
     await service.stop()
     log.info("stopped")
     return 0
-
-
-def _wall() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _lock(config: CollectorConfig) -> TextIO:

@@ -67,7 +67,7 @@ class LabelledAgent(msgspec.Struct, frozen=True):
     checks: Sequence[tuple[int, str]]  # that are exported: row, identity labels
     # checks of which no agent was told yet, so that they have no row: whether excluded is asked by uid
     pending: Sequence[tuple[str, str]] = ()
-    infos: Sequence[str] = ()  # of all checks, the labels of their names
+    infos: str = ""  # the samples of their names, which change with the inventory alone
     agencies: Sequence[str] = ()  # of all checks, in the order of ``checks`` and ``pending``
 
 
@@ -192,7 +192,7 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
             yield part
     yield head(INFO, openmetrics)
     for one in agents:
-        yield "".join(f"haidang_check_info{{{names}}} 1\n" for names in one.labelled.infos)
+        yield one.labelled.infos
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 from collector.evaluator.problems.agent_problems import MISSED_PUSHES
 from collector.ingest.state import AgentState
 from collector.metrics.exposition import labels
-from collector.metrics.fleet import LabelledAgent, ScrapedAgent
+from collector.metrics.fleet import INFO, LabelledAgent, ScrapedAgent
 from collector.queries.reader import LedgerReader
 from collector.services.present_exclusions import PresentExclusions
 from inventory.model.entities import Check
@@ -65,7 +65,7 @@ def labelled_agents(reader: LedgerReader) -> list[LabelledAgent]:
                 labels(agency=agent.agency, site=agent.site, agent=agent.id),
                 [(row, identity(check)) for row, check in with_row],
                 [(check.uid, identity(check)) for check in without],
-                [f"{identity(check)},{names(check)}" for check in every],
+                "".join(f"{INFO.name}{{{identity(check)},{names(check)}}} 1\n" for check in every),
                 [check.agency for check in every],
             )
         )
