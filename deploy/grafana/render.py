@@ -276,10 +276,7 @@ def _bar_gauge(spec: PanelSpec) -> Any:
 
 def _table_panel(spec: PanelSpec) -> Any:
     built = table.Panel().cell_height(common_models.TableCellHeight.SM).show_header(True)
-    if spec.sort is not None:
-        column = next(column for column in spec.columns if column.field == spec.sort[0])
-        built.sort_by([common.TableSortByFieldState().display_name(column.title.vi).desc(spec.sort[1])])
-    return built
+    return built.align(common_models.FieldTextAlignment.AUTO)
 
 
 _BUILDERS: Final = {
