@@ -9,7 +9,9 @@ from collector.services.circuits import Circuits
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.services.site_power import SitePower
+from collector.store.records import LinkKey
 from inventory.base.families import Family, FamilySamples, label_word
+from inventory.protocol.causes import CAUSES
 
 INVENTORY_LOADED = Family(
     "haidang_collector_inventory_loaded_timestamp_seconds", "gauge", "When the inventory in force was loaded."
@@ -121,7 +123,14 @@ class CircuitMetrics:
             site = inventory.sites.get(definition.site) if definition is not None else None
             return (site.agency if site is not None else "", definition.site if definition is not None else "")
 
+        today = self._reader.today(self._reader.wall())
+        nothing_yet: dict[LinkKey, int] = {
+            (link.id, link.provider_on(today), cause): 0
+            for link in inventory.links.values()
+            if link.on(today)
+            for cause in CAUSES
+        }
         yield LINK_DOWN.by(
             ((*place(link), link, provider, label_word(cause)), ms / 1000)
-            for (link, provider, cause), ms in sorted(self._circuits.down.items())
+            for (link, provider, cause), ms in sorted((nothing_yet | dict(self._circuits.down)).items())
         )

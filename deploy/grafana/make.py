@@ -23,7 +23,7 @@ def files() -> dict[Path, str]:
 def stale() -> list[Path]:
     """Files that are missing, are not as the source says, or that no board has any more."""
     wanted = files()
-    there = {path for path in DASHBOARDS.rglob("*.json")}
+    there = set(DASHBOARDS.rglob("*.json"))
     wrong = [path for path, text in wanted.items() if path not in there or path.read_text("utf-8") != text]
     return sorted({*wrong, *(there - wanted.keys())})
 

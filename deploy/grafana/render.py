@@ -331,7 +331,7 @@ def _column_properties(column: PanelColumn, spec: PanelSpec, language: str) -> I
     if column.bar:
         yield models.DynamicConfigValue("custom.cellOptions", {"type": "gauge", "mode": "basic"})
     elif column.thresholds or any(mapped.color for mapped in column.words.values()):
-        yield models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})
+        yield models.DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"})
     if column.width is not None:
         yield models.DynamicConfigValue("custom.width", column.width)
     if column.hidden:

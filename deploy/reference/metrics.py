@@ -60,10 +60,10 @@ from the first scrape on, and counters are 0 where nothing happened yet. Names f
 to be joined: `haidang_check_state * on(agency) group_left(name) haidang_agency_info`.
 
 How many series there are: {check} a check and one more for each of its measures that is exported, {agency} an agency,
-{agent} an agent and those that it reports of itself, 2 a leased circuit and one for each cause by which it was down,
-4 a backup, 9 a goal and window; of open incidents at most a thousand are described one by one. 10,000 agencies with an
-agent and ten checks each are {province} series without measures. Where that is too many, drop `haidang_check_.*` when
-scraping (`metric_relabel_configs`) and draw agencies: {by_agency} series.
+{agent} an agent and those that it reports of itself, 9 a leased circuit, 4 a backup, 9 a goal and window; of open
+incidents at most a thousand are described one by one. 10,000 agencies with an agent and ten checks each are {province}
+series without measures. Where that is too many, drop `haidang_check_.*` when scraping (`metric_relabel_configs`) and
+draw agencies: {by_agency} series.
 """
 # Series that grow with a province, each thing seen at least once; what the kinds measure comes on top, one series a
 # measure. A check: up, four of settled time, latency, last result, settled, state, info.

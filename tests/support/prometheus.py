@@ -84,8 +84,8 @@ class Prometheus:
     async def backfill_rules(self, database: Path, begin: float, end: float, step: str) -> None:
         """What the recording rules would have recorded."""
         await _promtool(
-            "tsdb", "create-blocks-from", "rules", f"--start={begin:.0f}", f"--end={end:.0f}", f"--eval-interval={step}",
-            f"--output-dir={database}", f"--url=http://127.0.0.1:{self.port}", RULES,
+            "tsdb", "create-blocks-from", "rules", f"--start={begin:.0f}", f"--end={end:.0f}",
+            f"--eval-interval={step}", f"--output-dir={database}", f"--url=http://127.0.0.1:{self.port}", RULES,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ whoever wants to scrapes it. In the end the clock goes on as the machine's own d
 
 import asyncio
 import hashlib
+import itertools
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -24,7 +25,9 @@ from alerts.incident.entities import Command
 from collector.app.run import CollectorService
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.ingest.clock import EARLIEST_WALL
+from collector.ingest.recovery import mark_restored
 from collector.queries.exclusions import declare
+from collector.store.opening import open_store
 from inventory.model.selectors import Selector
 from inventory.protocol import wire
 from inventory.protocol.plan import Plan, PlannedCheck, decode
@@ -151,7 +154,8 @@ def portal(site: str) -> Callable[[PlannedCheck, str], bool]:
 STORY: Final = (
     # a month of troubles, of every cause
     *(Trouble(begin=d * DAY + 9 * HOUR, end=d * DAY + 9 * HOUR - (1 + d % 4) * HOUR, hits=site_line(site), silent=site)
-      for d, site in ((27, "ke-sach"), (21, "my-tu"), (15, "vinh-chau"), (12, "so-xay-dung"), (6, "long-phu"), (3, "so-y-te"))),
+      for d, site in ((27, "ke-sach"), (21, "my-tu"), (15, "vinh-chau"), (12, "so-xay-dung"),
+                     (6, "long-phu"), (3, "so-y-te"))),
     *(Trouble(begin=d * DAY, end=d * DAY - 2 * HOUR, hits=from_hub(site), off=site, power=True, reason="no reply")
       for d, site in ((25, "so-tu-phap"), (18, "my-xuyen"), (9, "vinh-chau"))),
     *(Trouble(begin=d * DAY, end=d * DAY - 5 * HOUR, hits=lambda check, agent: False, off=site)
@@ -297,7 +301,7 @@ class ProvinceAgent:
             self.world.end - at for one in self.world.story if one.hits(check, self.name) for at in (one.begin, one.end)
         }
         cuts = [begin, *sorted(edge for edge in edges if begin < edge < end), end]
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in itertools.pairwise(cuts):
             until = last - check.interval // 2
             if until > first:
                 yield (*self.world.state_of(check, self.name, first)[:1], first + 1, until,
@@ -320,6 +324,10 @@ class Province:
 
     async def __aenter__(self) -> "Province":
         await self._relays.__aenter__()
+        # counters count from when the store began, which was a month ago
+        (self.directory / "state").mkdir()
+        await open_store(self.database).close()
+        mark_restored(self.database, "simulated", now_ms=self.clock.wall_ms())
         await self._open()
         agents = list(self.service.reader.inventory.agents)
         self.never_enrolled = agents[-1]
@@ -358,6 +366,10 @@ class Province:
         await self._open()
         for agent in self.agents.values():
             agent.connect(self.url)
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "state" / "collector.db"
 
     @property
     def url(self) -> str:

@@ -67,8 +67,8 @@ FAULT_TO_MAIL: Final = PanelSpec(
     ),
     queries=(
         PromQuery(
-            expr="histogram_quantile(0.95, sum by (le) (increase(haidang_incident_fault_to_mail_seconds_bucket[$__range])))"
-            " >= 0",
+            expr="histogram_quantile(0.95, sum by (le) "
+            "(increase(haidang_incident_fault_to_mail_seconds_bucket[$__range]))) >= 0",
             instant=True,
         ),
     ),

@@ -109,6 +109,8 @@ async def test_before_anybody_was_heard_every_series_is_there(province: Running)
     assert values(samples, "haidang_agency_checks_up_ratio", "agency") == {}
     assert values(samples, "haidang_backup_state", "backup") == {"centre-db": 3}
     assert values(samples, "haidang_link_state", "link", "provider") == {("ke-sach", "mang-a"): 3}
+    down = values(samples, "haidang_link_down_seconds_total", "provider", "cause")
+    assert len(down) == len(CAUSES) and set(down.values()) == {0}
     assert values(samples, "haidang_agent_enrolled", "agent") == {"centre": 0, "ke-sach": 0, "tu-phap": 0}
     assert values(samples, "haidang_agent_results_taken_total", "agent") == {"centre": 0, "ke-sach": 0, "tu-phap": 0}
     opened = values(samples, "haidang_incidents_opened_total", "cause", "severity")

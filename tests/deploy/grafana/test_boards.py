@@ -158,7 +158,7 @@ def test_rules_about_queries(board: Json) -> None:
             for window in re.findall(r"\[([^\]]*)\]", expr):
                 assert window in ("$__rate_interval", "$__range"), (panel["title"], expr)
             # target-counter-agg-rule: counters stand in rates, but where a total is what is asked for
-            for function, name in re.findall(r"(\w+)\((haidang_\w+_total)\{", expr):
+            for function, _ in re.findall(r"(\w+)\((haidang_\w+_total)\{", expr):
                 assert function in ("rate", "increase") or panel["type"] == "timeseries", (panel["title"], expr)
 
 
