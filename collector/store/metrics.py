@@ -36,10 +36,14 @@ class StoreMetrics:
     async def run(self) -> None:
         while True:
             try:
-                self._sizes = await self._store.read(lambda tx: tx.sizes())
+                await self.refresh()
             except StoreError as error:
                 log.warning("the store could not be measured: %s", error)
             await asyncio.sleep(MEASURED_EVERY)
+
+    async def refresh(self) -> None:
+        """Measure it now. Raises StoreError."""
+        self._sizes = await self._store.read(lambda tx: tx.sizes())
 
     def metrics(self) -> Iterator[FamilySamples]:
         store, sizes = self._store, self._sizes

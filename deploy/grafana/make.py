@@ -14,7 +14,7 @@ DASHBOARDS: Final = Path(__file__).parent / "dashboards"
 def files() -> dict[Path, str]:
     """Every file that there ought to be, with its text."""
     return {
-        DASHBOARDS / language / f"{spec.slug}.json": render.board(spec, language, BOARDS)
+        DASHBOARDS / language / f"{spec.slug}.json": render.dashboard_json(spec, language, BOARDS)
         for language in render.LANGUAGES
         for spec in BOARDS
     }

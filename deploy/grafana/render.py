@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -22,20 +22,19 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
 from deploy.grafana.promql import scoped
-from deploy.grafana.spec import BoardSpec, BoardVariable, PanelColumn, PanelSpec, PromQuery
+from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery
 from deploy.grafana.words import AMBER, BLUE, SLATE, ValueWords
 from inventory.base.types import Text
 
 WIDTH: Final = 24
 DATASOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 REFS: Final = "ABCDEFGH"
-TABLE_NOISE: Final = ("Time", "__name__", "job", "instance", "backup", "site", "agent", "kind")
 LANGUAGES: Final = ("vi", "en")
 
 
-def board(spec: BoardSpec, language: str, others: Sequence[BoardSpec]) -> str:
+def dashboard_json(spec: DashboardSpec, language: str, others: Sequence[DashboardSpec]) -> str:
     """A board's JSON, in a language, with links to the ``others``."""
-    return json.dumps(_board(spec, language, others), cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_dashboard(spec, language, others), cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
 
 
 def uid_of(slug: str, language: str) -> str:
@@ -47,7 +46,7 @@ def query_of(query: PromQuery, language: str) -> str:
     return scoped(_in_language(query.expr, language))
 
 
-def _board(spec: BoardSpec, language: str, others: Sequence[BoardSpec]) -> models.Dashboard:
+def _dashboard(spec: DashboardSpec, language: str, others: Sequence[DashboardSpec]) -> models.Dashboard:
     built = (
         dashboard.Dashboard(spec.title.in_(language))
         .uid(uid_of(spec.slug, language))
@@ -90,13 +89,13 @@ def _board(spec: BoardSpec, language: str, others: Sequence[BoardSpec]) -> model
 
 
 COMMON_VARIABLES: Final = (
-    BoardVariable(
+    DashboardVariable(
         name="job",
         label=Text("Việc đọc", "Job"),
         description=Text("Tên việc đọc (job) trong cấu hình Prometheus.", "The job in Prometheus's configuration."),
         query="label_values(haidang_build_info, job)",
     ),
-    BoardVariable(
+    DashboardVariable(
         name="instance",
         label=Text("Máy chủ giám sát", "Collector"),
         description=Text(
@@ -108,7 +107,7 @@ COMMON_VARIABLES: Final = (
 )  # fmt: skip
 
 
-def _variable(variable: BoardVariable, language: str) -> dashboard.QueryVariable:
+def _variable(variable: DashboardVariable, language: str) -> dashboard.QueryVariable:
     query = _in_language(variable.query, language)
     built = (
         dashboard.QueryVariable(variable.name)
@@ -384,8 +383,3 @@ def _color(spec: PanelSpec) -> dashboard.FieldColor:
 
 def _in_language(text: str, language: str) -> str:
     return text.replace("NAME", "name" if language == "vi" else "name_en")
-
-
-def as_dict(text: str) -> dict[str, Any]:
-    """A board's JSON, read."""
-    return cast("dict[str, Any]", json.loads(text))

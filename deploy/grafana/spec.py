@@ -69,7 +69,7 @@ class RowSpec(msgspec.Struct, frozen=True, kw_only=True):
     panels: tuple[PanelSpec, ...]
 
 
-class BoardVariable(msgspec.Struct, frozen=True, kw_only=True):
+class DashboardVariable(msgspec.Struct, frozen=True, kw_only=True):
     """A variable asked of Prometheus. ``query``: ``query_result`` or ``label_values``; ``regex`` picks value "
     "and text."""
 
@@ -82,12 +82,12 @@ class BoardVariable(msgspec.Struct, frozen=True, kw_only=True):
     may_be_empty: str = ""
 
 
-class BoardSpec(msgspec.Struct, frozen=True, kw_only=True):
+class DashboardSpec(msgspec.Struct, frozen=True, kw_only=True):
     slug: str
     title: Text
     description: Text
     rows: tuple[RowSpec, ...]
-    variables: tuple[BoardVariable, ...] = ()
+    variables: tuple[DashboardVariable, ...] = ()
     time: str = "now-24h"
 
     def panels(self) -> list[PanelSpec]:

@@ -48,10 +48,16 @@ class GrafanaQueries:
     """One board over one range; ``chosen``: values of variables, else all of them or the first."""
 
     def __init__(
-        self, board: Json, prometheus: Prometheus, *, chosen: Mapping[str, str] | None = None, end: float | None = None
+        self,
+        board: Json,
+        prometheus: Prometheus,
+        *,
+        chosen: Mapping[str, str] | None = None,
+        scrape_interval: int = SCRAPE_INTERVAL,
     ) -> None:
         self.board = board
-        self.end = end if end is not None else time.time()
+        self.end = time.time()
+        self.scrape_interval = scrape_interval  # seconds
         self.span = seconds_of(board["time"]["from"].removeprefix("now-"))
         self.variables: dict[str, VariableChoice] = {}
         self._prometheus = prometheus
@@ -89,7 +95,7 @@ class GrafanaQueries:
         return VariableChoice(options, *(options[0] if options else ("", "")))
 
     def put_in(self, text: str, step: float = 60) -> str:
-        rate = max(4 * SCRAPE_INTERVAL, step + SCRAPE_INTERVAL)
+        rate = max(4 * self.scrape_interval, step + self.scrape_interval)
         built_in = {"__rate_interval": f"{rate:.0f}s", "__range": f"{self.span:.0f}s", "__interval": f"{step:.0f}s"}
         for name, value in (*built_in.items(), *((name, one.put_in) for name, one in self.variables.items())):
             text = re.sub(rf"\$\{{{name}\}}|\${name}\b", lambda _, value=value: value, text)

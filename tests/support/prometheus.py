@@ -81,11 +81,13 @@ class Prometheus:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result if answer["data"]["resultType"] != "scalar" else [{"metric": {}, "value": result}]
 
-    async def backfill_rules(self, database: Path, begin: float, end: float, step: str) -> None:
-        """What the recording rules would have recorded."""
+    async def backfill_rules(self, database: Path, begin: float, end: float, *, step: str, window: str) -> None:
+        """What the recording rules would have recorded; over a wider window, where scrapes are further apart."""
+        rules = database.parent / "past.rules.yml"
+        rules.write_text(RULES.read_text("utf-8").replace("[5m]", f"[{window}]"), "utf-8")
         await _promtool(
             "tsdb", "create-blocks-from", "rules", f"--start={begin:.0f}", f"--end={end:.0f}",
-            f"--eval-interval={step}", f"--output-dir={database}", f"--url=http://127.0.0.1:{self.port}", RULES,
+            f"--eval-interval={step}", f"--output-dir={database}", f"--url=http://127.0.0.1:{self.port}", rules,
         )  # fmt: skip
 
 

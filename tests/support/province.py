@@ -95,6 +95,7 @@ class SimulatedService(CollectorService):
         await self.alerting.circuits.count()
         await self.availability.refresh()
         await self.enrolment_metrics.refresh()
+        await self.store_metrics.refresh()
 
     def go_live(self) -> None:
         self.live = True

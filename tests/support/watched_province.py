@@ -46,7 +46,18 @@ async def watched_province(
         await history.import_into(folder / "tsdb")
         province.go_live()
         async with running_prometheus(folder, province.metrics_address, lookback=lookback) as prometheus:
-            for _ in range(LIVE_STEPS):
-                await province.step()
-                await asyncio.sleep(1)  # a scrape of another process
-            yield province, prometheus
+            living = asyncio.create_task(_live(province))
+            await asyncio.sleep(LIVE_STEPS)  # scrapes of another process
+            try:
+                yield province, prometheus
+            finally:
+                living.cancel()
+                await asyncio.gather(living, return_exceptions=True)
+            if not living.cancelled():
+                living.result()
+
+
+async def _live(province: Province) -> None:
+    while True:
+        await province.step()
+        await asyncio.sleep(1)

@@ -9,9 +9,9 @@ from deploy.grafana.boards.goals import GOALS_BOARD
 from deploy.grafana.boards.links import LINKS_BOARD
 from deploy.grafana.boards.monitoring import MONITORING_BOARD
 from deploy.grafana.boards.province import PROVINCE_BOARD
-from deploy.grafana.spec import BoardSpec
+from deploy.grafana.spec import DashboardSpec
 
-BOARDS: Final[tuple[BoardSpec, ...]] = (
+BOARDS: Final[tuple[DashboardSpec, ...]] = (
     PROVINCE_BOARD,
     AGENCY_BOARD,
     DATA_CENTRE_BOARD,

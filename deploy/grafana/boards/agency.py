@@ -4,7 +4,7 @@ from typing import Final
 
 from deploy.grafana.boards.shared import AGENCY, DISTRICT, availability_bounds, incidents_table
 from deploy.grafana.promql import KEYS, named, of_check
-from deploy.grafana.spec import BoardSpec, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, GREEN, RED, SLATE, SOURCES, STATES
 from inventory.base.types import Text
 
@@ -207,7 +207,7 @@ BACKUPS: Final = PanelSpec(
     empty=Text("Cơ quan này không có bản sao lưu nào trong danh mục", "No backup of this agency is in the inventory"),
     may_be_empty="an agency without backups",
 )
-AGENCY_BOARD: Final = BoardSpec(
+AGENCY_BOARD: Final = DashboardSpec(
     slug="agency",
     title=Text("Hải Đăng · Cơ quan", "Hải Đăng · Agency"),
     description=Text(

@@ -3,11 +3,11 @@
 from typing import Final
 
 from deploy.grafana.promql import KEYS, named
-from deploy.grafana.spec import BoardSpec, BoardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, GREEN, RED, STATES
 from inventory.base.types import Text
 
-BACKUP: Final = BoardVariable(
+BACKUP: Final = DashboardVariable(
     name="backup",
     label=Text("Bản sao lưu", "Backup"),
     description=Text("Chỉ những bản sao lưu này.", "Only these backups."),
@@ -197,7 +197,7 @@ DRILLS: Final = PanelSpec(
     empty=Text("Chưa diễn tập lần nào", "No drill yet"),
     may_be_empty="no drill was made yet",
 )
-BACKUPS_BOARD: Final = BoardSpec(
+BACKUPS_BOARD: Final = DashboardSpec(
     slug="backups",
     title=Text("Hải Đăng · Sao lưu", "Hải Đăng · Backups"),
     description=Text(

@@ -3,11 +3,11 @@
 from typing import Final
 
 from deploy.grafana.promql import of_check
-from deploy.grafana.spec import BoardSpec, BoardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import ALARM, AMBER, GREEN, RED, SOURCES, STATES, YES_NO
 from inventory.base.types import Text
 
-SITE: Final = BoardVariable(
+SITE: Final = DashboardVariable(
     name="site",
     label=Text("Điểm", "Site"),
     description=Text(
@@ -324,7 +324,7 @@ STATE_COUNTS: Final = PanelSpec(
     width=15,
     height=4,
 )
-DATA_CENTRE_BOARD: Final = BoardSpec(
+DATA_CENTRE_BOARD: Final = DashboardSpec(
     slug="data-centre",
     title=Text("Hải Đăng · Trung tâm dữ liệu", "Hải Đăng · Data centre"),
     description=Text(

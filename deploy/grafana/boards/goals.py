@@ -5,11 +5,11 @@ from typing import Final
 from deploy.grafana.boards.province import VERDICT
 from deploy.grafana.boards.shared import WINDOW
 from deploy.grafana.promql import named
-from deploy.grafana.spec import BoardSpec, BoardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, BLUE, GREEN, RED, SLATE, VERDICTS
 from inventory.base.types import Text
 
-GOAL: Final = BoardVariable(
+GOAL: Final = DashboardVariable(
     name="goal",
     label=Text("Chỉ tiêu", "Goal"),
     description=Text("Chỉ tiêu mà các biểu đồ nói về.", "The goal that the charts are about."),
@@ -193,7 +193,7 @@ UNPROVEN: Final = PanelSpec(
     width=12,
     height=10,
 )
-GOALS_BOARD: Final = BoardSpec(
+GOALS_BOARD: Final = DashboardSpec(
     slug="goals",
     title=Text("Hải Đăng · Chỉ tiêu", "Hải Đăng · Goals"),
     description=Text(

@@ -6,12 +6,12 @@ import msgspec
 
 from deploy.grafana.boards.shared import PROVIDER
 from deploy.grafana.promql import KEYS, named
-from deploy.grafana.spec import BoardSpec, BoardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, CAUSES, GREEN, RED, STATES
 from inventory.base.types import Text
 
 OF: Final = 'provider=~"$provider"'
-LINK: Final = BoardVariable(
+LINK: Final = DashboardVariable(
     name="link",
     label=Text("Đường truyền", "Line"),
     description=Text("Chỉ những đường truyền này.", "Only these lines."),
@@ -185,7 +185,7 @@ CLAIMS: Final = PanelSpec(
     empty=Text("Không có gì để khiếu nại trong khoảng này", "Nothing to claim in this range"),
     may_be_empty="no line was down by its own fault in the range",
 )
-LINKS_BOARD: Final = BoardSpec(
+LINKS_BOARD: Final = DashboardSpec(
     slug="links",
     title=Text("Hải Đăng · Đường truyền", "Hải Đăng · Leased lines"),
     description=Text(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from deploy.grafana.promql import of_agency
-from deploy.grafana.spec import BoardSpec, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, GREEN, RED, YES_NO
 from inventory.base.types import Text
 
@@ -283,7 +283,7 @@ COST: Final = PanelSpec(
     thresholds=((None, GREEN), (1, AMBER)),
     width=8,
 )
-MONITORING_BOARD: Final = BoardSpec(
+MONITORING_BOARD: Final = DashboardSpec(
     slug="monitoring",
     title=Text("Hải Đăng · Hệ thống giám sát", "Hải Đăng · Monitoring itself"),
     description=Text(

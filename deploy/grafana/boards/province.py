@@ -4,7 +4,7 @@ from typing import Final
 
 from deploy.grafana.boards.shared import DISTRICT, WINDOW, incidents_table
 from deploy.grafana.promql import KEYS, named, of_agency
-from deploy.grafana.spec import BoardSpec, PanelColumn, PanelSpec, PromQuery, RowSpec
+from deploy.grafana.spec import DashboardSpec, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import (
     AMBER,
     CAUSES,
@@ -235,7 +235,7 @@ EXCLUSIONS: Final = PanelSpec(
     empty=Text("Không có gì được loại trừ", "Nothing is excluded"),
     may_be_empty="nothing is excluded",
 )
-PROVINCE_BOARD: Final = BoardSpec(
+PROVINCE_BOARD: Final = DashboardSpec(
     slug="province",
     title=Text("Hải Đăng · Toàn tỉnh", "Hải Đăng · Province"),
     description=Text(

@@ -3,11 +3,11 @@
 from typing import Final
 
 from deploy.grafana.promql import KEYS, of_agency
-from deploy.grafana.spec import BoardVariable, PanelColumn, PanelSpec, PromQuery
+from deploy.grafana.spec import DashboardVariable, PanelColumn, PanelSpec, PromQuery
 from deploy.grafana.words import AMBER, CAUSES, GREEN, INCIDENT_STATES, RED, SEVERITIES
 from inventory.base.types import Text
 
-DISTRICT: Final = BoardVariable(
+DISTRICT: Final = DashboardVariable(
     name="district",
     label=Text("Huyện", "District"),
     description=Text(
@@ -17,7 +17,7 @@ DISTRICT: Final = BoardVariable(
     query='query_result(haidang_agency_info{kind="district",job=~"$job",instance=~"$instance"})',
     regex='/district="(?<value>[^"]*)".*,NAME="(?<text>[^"]*)"/',
 )
-AGENCY: Final = BoardVariable(
+AGENCY: Final = DashboardVariable(
     name="agency",
     label=Text("Cơ quan", "Agency"),
     description=Text("Cơ quan mà bảng này nói về.", "The agency that this board is about."),
@@ -28,14 +28,14 @@ AGENCY: Final = BoardVariable(
     regex='/agency="(?<value>[^"]*)".*,NAME="(?<text>[^"]*)"/',
     multi=False,
 )
-PROVIDER: Final = BoardVariable(
+PROVIDER: Final = DashboardVariable(
     name="provider",
     label=Text("Nhà mạng", "Provider"),
     description=Text("Chỉ các đường truyền thuê của nhà mạng này.", "Only lines leased from this provider."),
     query='query_result(haidang_provider_info{job=~"$job",instance=~"$instance"})',
     regex='/,NAME="(?<text>[^"]*)".*provider="(?<value>[^"]*)"/',
 )
-WINDOW: Final = BoardVariable(
+WINDOW: Final = DashboardVariable(
     name="window",
     label=Text("Kỳ tính", "Window"),
     description=Text(

@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from deploy.grafana import make, render, words
 from deploy.grafana.boards import BOARDS
 from deploy.grafana.promql import scoped
-from deploy.grafana.spec import BoardSpec, PanelSpec
+from deploy.grafana.spec import DashboardSpec, PanelSpec
 from deploy.reference.metrics import sections
 from inventory.base.types import Text
 from inventory.protocol.causes import CAUSES
@@ -181,7 +181,7 @@ def test_nothing_lies_on_anything_else(board: Json) -> None:
 
 
 @pytest.mark.parametrize("spec", BOARDS, ids=lambda spec: spec.slug)
-def test_both_languages_say_all_and_ask_the_same(spec: BoardSpec) -> None:
+def test_both_languages_say_all_and_ask_the_same(spec: DashboardSpec) -> None:
     for text in texts(spec):
         assert text.vi and text.en, text
     vi, en = (BOARDS_JSON[make.DASHBOARDS / language / f"{spec.slug}.json"] for language in ("vi", "en"))
