@@ -82,7 +82,7 @@ TIMELINE: Final = PanelSpec(
     description=Text(
         "Mỗi dòng một đường truyền, mỗi ô một khoảng thời gian.", "A line each leased line, a cell a stretch of time."
     ),
-    queries=(PromQuery(expr=with_names(f"haidang_link_state{{{CHOSEN}}}"), legend="{{NAME}} · {{circuit}}"),),
+    queries=(PromQuery(expr=with_names(f"haidang_link_state{{{CHOSEN}}}"), legend="{{circuit}} · {{NAME}}"),),
     words=STATES,
     width=24,
     height=26,
@@ -113,26 +113,20 @@ MINUTES: Final = PanelSpec(
 )
 OVER_TIME: Final = PanelSpec(
     kind="timeseries",
-    title=Text("Số đường đang ngừng, theo nguyên nhân", "Lines down, by cause"),
+    title=Text("Số đường đang ngừng", "Lines down"),
     description=Text(
-        "Bao nhiêu đường cùng ngừng, theo nguyên nhân đã chốt; chậm hơn hiện tại vài phút.",
-        "How many lines are down at once, by the settled cause; a few minutes behind the present.",
+        "Bao nhiêu đường của mỗi nhà mạng cùng ngừng lúc ấy. Vì sao thì bảng bên cạnh nói, khi mỗi lần ngừng đã qua và cả "
+        "hai đầu đã kể hết.",
+        "How many lines of each provider were down at once. The table beside says why, once each outage is over and both "
+        "ends have told all of it.",
     ),
-    queries=tuple(
-        PromQuery(
-            expr=f'sum(provider_cause:haidang_link_down_seconds:rate5m{{{OF},cause="{cause}"}})',
-            legend=mapped.words,
-        )
-        for cause, mapped in CAUSES.items()
-        if cause in ("wan", "power", "agent", "lan", "not_known")
-    ),
+    queries=(PromQuery(expr=by_provider(f"provider:haidang_links_down:count{{{OF}}}"), legend="{{NAME}}"),),
     unit="short",
+    decimals=0,
     stack=True,
     lowest=0,
     width=12,
     height=9,
-    empty=Text("Không đường nào ngừng trong khoảng này", "No line was down in this range"),
-    may_be_empty="no line was down in the range",
 )
 WORST: Final = PanelSpec(
     kind="table",

@@ -19,6 +19,8 @@ from deploy.grafana.words import (
 from inventory.base.types import Text
 
 IN_DISTRICT: Final = 'district=~"$district"'
+# many English names begin alike, and Grafana cuts off what is too long
+AGENCY_LEGEND: Final = Text("{{NAME}}", "{{agency}} · {{NAME}}")
 VERDICT_CODE: Final = " or ".join(
     f'(haidang_goal_verdict{{verdict="{verdict}",window=~"$window"}} == 1) * {code}'
     for code, verdict in enumerate(("met", "missed", "not_proven", "no_evidence"))
@@ -111,7 +113,7 @@ MATRIX: Final = PanelSpec(
         "A line an agency, a cell a stretch of time: the worst state of the checks about that agency then. Grey: no "
         "evidence, which is not an outage.",
     ),
-    queries=(PromQuery(expr=of_agency("haidang_agency_state", IN_DISTRICT), legend="{{NAME}}"),),
+    queries=(PromQuery(expr=of_agency("haidang_agency_state", IN_DISTRICT), legend=AGENCY_LEGEND),),
     words=STATES,
     width=24,
     height=30,
@@ -126,7 +128,7 @@ TROUBLE: Final = PanelSpec(
     ),
     queries=(
         PromQuery(
-            expr=of_agency("haidang_agency_state == 1 or haidang_agency_state == 2", IN_DISTRICT), legend="{{NAME}}"
+            expr=of_agency("haidang_agency_state == 1 or haidang_agency_state == 2", IN_DISTRICT), legend=AGENCY_LEGEND
         ),
     ),
     words=STATES,
