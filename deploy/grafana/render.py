@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -34,7 +34,10 @@ LANGUAGES: Final = ("vi", "en")
 
 def dashboard_json(spec: DashboardSpec, language: str, others: Sequence[DashboardSpec]) -> str:
     """A board's JSON, in a language, with links to the ``others``."""
-    return json.dumps(_dashboard(spec, language, others), cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
+    plain = json.loads(json.dumps(_dashboard(spec, language, others), cls=JSONEncoder))
+    for annotation, source in zip(plain["annotations"]["list"], ANNOTATIONS, strict=True):
+        annotation |= {"titleFormat": source.title, "textFormat": source.text, "tagKeys": source.tags, "step": "60s"}
+    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 
 def uid_of(slug: str, language: str) -> str:
@@ -127,19 +130,41 @@ def _variable(variable: DashboardVariable, language: str) -> dashboard.QueryVari
     return built
 
 
+class AnnotationSource(NamedTuple):
+    """Something that lasts, asked of Prometheus alone: a point at every step, joined by Grafana."""
+
+    name: Text
+    color: str
+    expr: str
+    title: str  # this and the next two are the Prometheus plugin's own, which the schema of dashboards does not know
+    text: str
+    tags: str
+
+
+ANNOTATIONS: Final = (
+    AnnotationSource(
+        Text("Sự cố", "Incidents"),
+        AMBER,
+        "haidang_incident_info",
+        "{{agency}}: {{cause}}",
+        "{{root}} ({{state}})",
+        "severity,cause",
+    ),
+    AnnotationSource(
+        Text("Thời gian loại trừ", "Exclusions"), SLATE, "haidang_exclusion_info", "{{reason}}", "{{origin}}", "origin"
+    ),
+)
+
+
 def _annotations(language: str) -> Iterator[dashboard.AnnotationQuery]:
-    """Incidents and exclusions, asked of Prometheus alone: a point at every step while they last, joined by Grafana."""
-    for name, color, expr in (
-        (Text("Sự cố", "Incidents"), AMBER, "haidang_incident_info"),
-        (Text("Thời gian loại trừ", "Exclusions"), SLATE, "haidang_exclusion_info"),
-    ):
+    for source in ANNOTATIONS:
         yield (
             dashboard.AnnotationQuery()
-            .name(name.in_(language))
+            .name(source.name.in_(language))
             .datasource(DATASOURCE)
             .enable(True)
-            .icon_color(color)
-            .expr(scoped(expr))
+            .icon_color(source.color)
+            .expr(scoped(source.expr))
         )
 
 

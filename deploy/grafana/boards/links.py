@@ -115,9 +115,11 @@ OVER_TIME: Final = PanelSpec(
     kind="timeseries",
     title=Text("Số đường đang ngừng", "Lines down"),
     description=Text(
-        "Bao nhiêu đường của mỗi nhà mạng cùng ngừng lúc ấy. Vì sao thì bảng bên cạnh nói, khi mỗi lần ngừng đã qua và cả "
+        "Bao nhiêu đường của mỗi nhà mạng cùng ngừng lúc ấy. Vì sao thì bảng bên cạnh nói, khi mỗi lần ngừng đã "
+        "qua và cả "
         "hai đầu đã kể hết.",
-        "How many lines of each provider were down at once. The table beside says why, once each outage is over and both "
+        "How many lines of each provider were down at once. The table beside says why, once each outage is over "
+        "and both "
         "ends have told all of it.",
     ),
     queries=(PromQuery(expr=by_provider(f"provider:haidang_links_down:count{{{OF}}}"), legend="{{NAME}}"),),
