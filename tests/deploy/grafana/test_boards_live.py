@@ -1,6 +1,7 @@
 """Every query of every board against a real Prometheus that scrapes a real collector with a busy province."""
 
 import asyncio
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from deploy.grafana.boards import BOARDS
 from deploy.grafana.make import DASHBOARDS
+from tests.boards.page import page
 from tests.support.grafana import GrafanaQueries, VariableChoice
 from tests.support.prometheus import require_prometheus
 from tests.support.watched_province import watched_province
@@ -32,6 +34,7 @@ class AskedBoard(msgspec.Struct):
     results: dict[tuple[int, str], list[Json]]  # by panel's id and query
     annotations: list[tuple[str, list[Json]]]
     seconds: list[float]  # of each choice
+    drawn: str = ""  # as scripts/boards draws it
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,7 @@ async def ask_all(folder: Path) -> dict[str, AskedBoard]:
                     for answer in answers:
                         one.results.setdefault((answer.panel["id"], answer.ref), []).extend(answer.result)
                     one.annotations += await queries.annotations()
+                    one.drawn = page(queries, answers, one.annotations)
                     one.seconds.append(sum(answer.seconds for answer in answers))
                 found[f"{language}/{spec.slug}"] = one
         return found
@@ -129,6 +133,16 @@ def test_what_is_told_is_what_happened(asked: dict[str, AskedBoard]) -> None:
     }  # fmt: skip
     assert {one["metric"]["agent"] for one in result("Silent agents")} >= {"so-noi-vu", "vinh-chau"}
     assert [one["metric"]["reason"] for one in result("Exclusions in force")] == ["Thay bộ định tuyến"]
+
+
+@every_board
+def test_a_board_can_be_drawn_for_somebody_to_look_at(asked: dict[str, AskedBoard], name: str) -> None:
+    language, _, slug = name.partition("/")
+    drawn = asked[name].drawn
+    panels = SPECS[slug].panels()
+    assert drawn.count("<section") == len(panels)
+    for panel in panels:
+        assert html.escape(panel.title.in_(language)) in drawn
 
 
 @pytest.mark.alone
