@@ -66,7 +66,7 @@ def picture(file: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/boards", description=__doc__)
     parser.add_argument("board", nargs="*", help="only these: " + ", ".join(spec.slug for spec in BOARDS))
-    parser.add_argument("--to", type=Path, default=ROOT / "build" / "boards", help="where the pages go")
+    parser.add_argument("--to", type=Path, default=ROOT / "var" / "boards", help="where the pages go")
     parser.add_argument("--coarse", action="store_true", help="quicker: half an hour between two scrapes")
     parser.add_argument("--own-range", action="store_true", help="each board's own range, not the last day")
     arguments = parser.parse_args()

@@ -247,7 +247,7 @@ class ProvinceAgent:
 
     async def _pushed(self, uplink: Uplink, batch: Batch | None, wall: int) -> Ack:
         health = {
-            "cpu_seconds_total": wall / 1e7 % 1e5, "rss_bytes": 48e6, "spool_bytes": 2e6 + hash(self.name) % 9e6,
+            "cpu_seconds_total": wall / 1e7 % 1e5, "rss_bytes": 48e6, "spool_bytes": 2e6 + 9e6 * _noise(self.name, 0),
             "checks": 10.0, "certificate_expiry": wall / 1000 + 60 * 86_400,
         }  # fmt: skip
         push = Push(version=1, sent=Reading(self.boot, self.now(), wall), echo=self.echo, batch=batch, health=health)
