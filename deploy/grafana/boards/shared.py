@@ -49,7 +49,8 @@ WINDOW: Final = DashboardVariable(
 
 def incidents_table(matchers: str, *, width: int, height: int, with_agency: bool = True) -> PanelSpec:
     """Open incidents with cause, age and who has them; of some agencies only."""
-    info = f"haidang_incident_info{{{matchers}}}" if matchers else "haidang_incident_info"
+    # where Prometheus missed the end of a series, an incident has two for some minutes, and a join would fail for all
+    info = f"topk by ({KEYS}, incident) (1, haidang_incident_info{{{matchers}}})"
     age = (
         f"(time() - haidang_incident_opened_timestamp_seconds) * on ({KEYS}, incident) "
         f"group_left (agency, severity, cause, state) {info}"
