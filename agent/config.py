@@ -11,7 +11,7 @@ from agent import credentials
 from agent.credentials import Credentials
 from agent.probe import Limits
 from inventory.base.problems import NOWHERE, Invalid, Place, Problem
-from inventory.base.types import Duration, Secret, Size
+from inventory.base.types import CredentialValue, Duration, Secret, Size
 from inventory.grammars.job_names import why_not_a_job_name
 
 DEFAULT_FILE: Final = Path("/etc/haidang/agent.yaml")
@@ -55,7 +55,8 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``listen``: on the loopback, where anybody on this machine may ping. ``socket``: a Unix socket beside it; without
     one, ``pings.sock`` in ``state_dir``. ``lan``: an address for other machines of the LAN, which need the ``token``
-    (at least 16 characters, best as ``token_file``). ``waiting``: a directory that all users may write to (mode 1733),
+    (at least 16 characters, best as ``token_file``). ``names``: names under which jobs ask for ``listen``, besides
+    ``localhost`` and its address. ``waiting``: a directory that all users may write to (mode 1733),
     for pings of ``haidang-agent job`` while the agent is down.
     """
 
@@ -63,6 +64,7 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     socket: Path | None = None
     lan: str = ""
     token: Secret = Secret()
+    names: tuple[str, ...] = ()
     waiting: Path | None = None
 
     @staticmethod
@@ -138,7 +140,11 @@ class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.yaml``. ``credentials``: what checks name to be let in, see agent.credentials."""
+    """``agent.yaml``. ``credentials``: what checks name to be let in, see agent.credentials.
+
+    ``site_networks``: the site's own networks beside those that this machine is connected to; a credential that names
+    no hosts goes nowhere else.
+    """
 
     state_dir: Path = Path("/var/lib/haidang-agent")
     limits: LimitsSettings = LimitsSettings()
@@ -146,7 +152,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolSettings = SpoolSettings()
     pings: PingSettings = PingSettings()
     drills: dict[str, DrillSettings] = {}
-    credentials: dict[str, dict[str, Secret]] = {}
+    credentials: dict[str, dict[str, CredentialValue]] = {}
+    site_networks: tuple[str, ...] = ()
     at: Place = NOWHERE
 
     @property
@@ -160,7 +167,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (own, self.pings.waiting) if self.pings.waiting is not None else (own,)
 
     def make_credentials(self) -> Credentials:
-        return Credentials(self.credentials, self.at.file or str(DEFAULT_FILE))
+        return Credentials(
+            self.credentials,
+            self.at.file or str(DEFAULT_FILE),
+            tuple(ipaddress.ip_network(network) for network in self.site_networks),
+        )
 
 
 def load(path: Path | None, state_dir: Path | None = None) -> Settings:
@@ -182,10 +193,8 @@ def _read(path: Path) -> Settings:
         parsed = settings.read_settings(path, Settings)
     except Invalid as error:
         raise Invalid(map(_redacted, error.problems)) from None
-    try:
-        parsed.limits.parsed()
-    except ValueError:
-        raise Invalid(_bad_networks(path)) from None
+    if bad_networks := _bad_networks(path):
+        raise Invalid(bad_networks)
     resolved, problems = credentials.resolve(parsed.credentials, parsed.at)
     problems += [parsed.at.problem(key, message) for key, message in _section_problems(parsed)]
     if problems:
@@ -215,11 +224,16 @@ def _bad_networks(path: Path) -> list[Problem]:
 
     problems: list[Problem] = []
     root = nodes.read(path, str(path), problems)
-    limits = root.items.get("limits") if isinstance(root, nodes.MappingNode) else None
-    networks = limits.items.get("networks") if isinstance(limits, nodes.MappingNode) else None
-    for place, node in enumerate(networks.items if isinstance(networks, nodes.ListNode) else ()):
-        try:
-            ipaddress.ip_network(node.text if isinstance(node, nodes.ScalarNode) else "")
-        except ValueError as error:
-            problems.append(Problem(str(path), node.line, f"limits.networks[{place}]", str(error)))
+    top = root.items if isinstance(root, nodes.MappingNode) else {}
+    limits = top.get("limits")
+    lists = {
+        "limits.networks": limits.items.get("networks") if isinstance(limits, nodes.MappingNode) else None,
+        "site_networks": top.get("site_networks"),
+    }
+    for key, networks in lists.items():
+        for place, node in enumerate(networks.items if isinstance(networks, nodes.ListNode) else ()):
+            try:
+                ipaddress.ip_network(node.text if isinstance(node, nodes.ScalarNode) else "")
+            except ValueError as error:
+                problems.append(Problem(str(path), node.line, f"{key}[{place}]", str(error)))
     return problems

@@ -8,7 +8,7 @@ words; a probe raises only for bugs. Nothing registers at import: kinds are foun
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
@@ -119,6 +119,32 @@ class Hub(msgspec.Struct, frozen=True):
     server_name: str  # what the collector's certificate says, whatever the host
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """Where a credential is about to go.
+
+    ``host``: as the plan names it, "" for a program on this machine. ``address``: whom the connection really reached.
+    ``proved``: the name that a certificate proved, "" without one. ``exposed``: why whoever stands in between could
+    read it, or "".
+    """
+
+    host: str = ""
+    address: Address | None = None
+    proved: str = ""
+    exposed: Why = ""
+
+
+THIS_MACHINE: Final = Destination()
+
+
+class CredentialUse(msgspec.Struct, frozen=True):
+    """What a check will do with a credential, as far as its parameters tell: for doctor, before any look."""
+
+    name: str
+    host: str = ""  # "": a program on this machine
+    exposed: Why = ""
+    proved: str = ""
+
+
 class ProbeContext:
     """What a probe is given for one look: its time, the shared clients, the agent's limits and credentials."""
 
@@ -127,7 +153,7 @@ class ProbeContext:
         timeout: float,
         limits: Limits,
         clients: dict[type[Any], Any],
-        credential: Callable[[str], Mapping[str, str]] | None = None,
+        credential: Callable[[str, Destination], Mapping[str, str]] | None = None,
         storage: Path | None = None,
         hub: Hub | None = None,
     ) -> None:
@@ -138,13 +164,28 @@ class ProbeContext:
         self._clients = clients
         self._credential = credential
 
-    def credential(self, name: str) -> Mapping[str, str]:
-        """What the agent's own file has under this name. Raises ProbeFailed (no evidence) if that is nothing usable."""
+    def credential(self, name: str, to: Destination) -> Mapping[str, str]:
+        """What the agent's own file has under this name, if it may go there.
+
+        Raises ProbeFailed (no evidence) if that is nothing usable, or not for this destination.
+        """
         if self._credential is None:
             raise ProbeFailed(
                 sentence("there is no credential {name}: this agent has none", name=repr(name)), states.UNKNOWN
             )
-        return self._credential(name)
+        return self._credential(name, to)
+
+    def check_credential(self, name: str, destinations: Sequence[Destination]) -> None:
+        """Raises ProbeFailed if none of these places may have it: then nobody is to be connected to."""
+        failures: list[ProbeFailed] = []
+        for to in destinations:
+            try:
+                self.credential(name, to)
+                return
+            except ProbeFailed as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def client(self, kind: type[C], make: Callable[[], C]) -> C:
         """The agent's one client of this kind, made when first asked for."""
@@ -190,6 +231,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     async def run(self, context: ProbeContext) -> Outcome:
         """One look. Ends by ``look.timeout`` with a reason; the scheduler's own time limit is the last resort."""
         raise TypeError(f"{type(self).__name__} does not say how it looks")
+
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        """Which credentials this check takes where. What is really done is judged when it is done."""
+        return ()
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         """The (host, port) pairs this check will contact, for the agent's limits to judge before it ever runs."""

@@ -96,18 +96,18 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-async def command(name: str, *arguments: str) -> str:
-    """Run one of our commands to its end and return what it printed. Raises Failed."""
+async def command(name: str, *arguments: str, said: str = "") -> str:
+    """Run one of our commands to its end and return what it printed; it is ``said`` this. Raises ProgramFailed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         MODULES[name],
         *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
+    out, err = await process.communicate(said.encode())
     if process.returncode:
         raise ProgramFailed(f"haidang-{name} {arguments[0]} failed:\n{(err or out).decode('utf-8', 'replace').strip()}")
     return out.decode()
@@ -198,7 +198,7 @@ class AgentProcess:
             identity = identities.load(self.state)
         except identities.NoIdentity:
             code = await collector.code(self.name)
-            await command("agent", "enroll", url, code, "--state-dir", str(self.state))
+            await command("agent", "enroll", url, "--state-dir", str(self.state), said=f"{code}\n")
             return
         if identity.url != url:
             identities.store(self.state, msgspec.structs.replace(identity, url=url))

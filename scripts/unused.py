@@ -26,7 +26,6 @@ ALLOWED: Final = (
     Allowed("deploy/grafana/spec.py", "may_be_empty", "said of each panel, and held by a test against Prometheus"),
     Allowed("agent/probes/*.py", "[A-Z]*", "a kind of probe is found by being there"),
     Allowed("agent/prob*.py", "libraries", "said of each kind, and held by a test"),
-    Allowed("agent/probes/__init__.py", "why_not", "the entry point that the inventory asks"),
     Allowed("agent/backup/integrity/inflate.py", "next_in next_out", "fields of zlib's structure, in its order"),
     Allowed("agent/clients/http/pattern.py", "log_errors max_mem never_capture", "RE2 reads them"),
     Allowed("agent/clients/snmp/*.py", "datagram_received", "asyncio calls it"),
@@ -34,12 +33,14 @@ ALLOWED: Final = (
     Allowed("agent/clients/tls/ocsp.py", "Certificate OCSP*", "types, in quotes: the library is loaded when needed"),
     Allowed("agent/jobs/listener.py", "handle_error", "aiohttp calls it"),
     Allowed("agent/uplink/push.py", "ahead_ms acks results_sent", "in the status file"),
+    Allowed("collector/evaluator/problems/quarantined.py", "quarantined_agents", "its condition names it"),
     Allowed("collector/web/api/backups.py", "reason_vi last_*", "fields of the API's answers"),
     Allowed("collector/web/api/*schemas.py", "reason_vi last_* told", "fields of the API's answers"),
     Allowed("collector/web/throughput.py", "output_size", "aiohttp reads it"),
     Allowed("collector/web/client_certificates.py", "num_tickets", "OpenSSL reads it"),
     Allowed("deploy/demo/mailbox.py", "handle_DATA", "aiosmtpd calls it"),
     Allowed("deploy/words/catalogue.py", "header_comment", "babel writes it"),
+    Allowed("inventory/protocol/records.py", "step_ms", "fields of an agent's records"),
 )
 
 

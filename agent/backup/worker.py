@@ -18,6 +18,7 @@ import msgspec
 
 from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress, ReadVerdict
 from agent.backup.memory import REPOSITORY, BackupMemory, ReadMark, apply_history
+from inventory.base.owner import no_core_dumps
 from inventory.protocol.reasons import packed, sentence
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _limit_memory() -> None:
 
 
 def main(argv: Sequence[str]) -> int:
+    no_core_dumps()
     background = list(argv) == ["read"]
     _lower_priority(background)
     requests = open(0, "rb", closefd=False)  # noqa: SIM115

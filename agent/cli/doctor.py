@@ -8,12 +8,11 @@ import socket
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from agent.config import DEFAULT_FILE, Settings
-from agent.credentials import exposed_files
+from agent.cli.credential_notes import bound_credentials, credential_files, missing_credentials
+from agent.cli.diagnosis import Diagnosis, note, ok, wrong
+from agent.config import Settings
 from agent.jobs import JOB
 from agent.runtime import status as statuses
 from agent.runtime.status import Status
@@ -23,6 +22,7 @@ from agent.uplink import identity as identities
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink, tls_context
 from agent.uplink.identity import Identity
 from agent.uplink.plans import PlanStore, StoredPlan
+from inventory.base import files
 from inventory.base.clock import Clock, SystemClock
 from inventory.protocol import kinds
 from inventory.protocol.plan import Plan
@@ -34,30 +34,11 @@ MIN_FREE: Final = 64 << 20  # bytes; below it a spool that has to grow will soon
 CLOCK_OFF: Final = 60  # seconds
 OLD_BACKLOG: Final = 600_000  # ms
 RENEWAL_LATE: Final = 5 / 6  # of a certificate's life: renewal, due at 2/3, has failed for long
+ENROL: Final = "haidang-agent enroll URL, which asks for the code of haidang-collector code AGENT"
 SET_CLOCK: Final = (
     "Set it (NTP). Results are placed by the collector's time and stay right, but logs and judgements of "
     "certificates follow this clock."
 )
-
-
-class Diagnosis(msgspec.Struct, frozen=True):
-    """``wrong`` ends doctor with exit code 1; ``note`` is worth knowing. ``advice``: what to do."""
-
-    level: Literal["ok", "note", "wrong"]
-    what: str
-    advice: str = ""
-
-
-def ok(what: str) -> Diagnosis:
-    return Diagnosis("ok", what)
-
-
-def note(what: str, advice: str = "") -> Diagnosis:
-    return Diagnosis("note", what, advice)
-
-
-def wrong(what: str, advice: str) -> Diagnosis:
-    return Diagnosis("wrong", what, advice)
 
 
 async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagnosis]:
@@ -77,6 +58,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagno
     if stored is None or any("ping" in kinds.of(check.kind).needs for check in stored.plan.checks):
         diagnoses += icmp(stored)
     diagnoses += [*plan_notes(stored, status if running else None), *missing_credentials(stored, settings)]
+    diagnoses += await bound_credentials(stored, settings)
     diagnoses += [*ping_notes(settings, stored, running, clock), *unwatched_backups(settings, stored, clock)]
     if status is not None:
         diagnoses += spool_notes(status)
@@ -88,9 +70,9 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Diagno
 def is_running(state_dir: Path) -> bool:
     """Whether an agent holds the spool's lock."""
     path = state_dir / "spool" / "lock"
-    if not path.exists():
-        return False
     try:
+        if not path.exists():
+            return False
         SpoolLock(path).release()  # given back at once; an agent that starts just now tries again
     except SpoolLocked:
         return True
@@ -101,11 +83,9 @@ def is_running(state_dir: Path) -> bool:
 
 def disk(directory: Path) -> Iterator[Diagnosis]:
     try:
-        probe = directory / ".doctor"
-        probe.write_bytes(b"x" * 4096)
-        probe.unlink()
+        files.check_writable(directory)
     except FileNotFoundError:
-        yield wrong(f"{directory} is not there", "It is made by enrolment: haidang-agent enroll URL CODE")
+        yield wrong(f"{directory} is not there", f"It is made by enrolment: {ENROL}")
         return
     except PermissionError:
         yield wrong(f"{directory} cannot be written by this user", "Run this as the agent's own user, or as root.")
@@ -132,22 +112,6 @@ def key_file(directory: Path) -> Iterator[Diagnosis]:
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         path = identities.path_in(directory)
         yield wrong(f"others on this machine can read the agent's key in {path}", f"chmod 600 {path}")
-
-
-def credential_files(settings: Settings) -> Iterator[Diagnosis]:
-    for path, what in exposed_files(settings.credentials, settings.at.file):
-        advice = f"chmod o-rwx {path}" if "everybody" in what else "Checks that need it stay unknown until it can."
-        yield wrong(f"{path}, which holds credentials, {what}", advice)
-
-
-def missing_credentials(stored: StoredPlan | None, settings: Settings) -> Iterator[Diagnosis]:
-    named = {check.params.get("credential") or "" for check in stored.plan.checks} if stored is not None else set()
-    for name in sorted(named - {""} - set(settings.credentials)):
-        file = settings.at.file or DEFAULT_FILE
-        yield wrong(
-            f"checks of the plan need the credential {name!r}, which this agent does not have",
-            f"Write it into {file} (credentials:), then restart the agent.",
-        )
 
 
 def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Diagnosis]:
@@ -279,7 +243,7 @@ async def check_collector(
     try:
         uplink = Uplink(url, tls_context(authorities, identities.path_in(directory)))
     except (OSError, ValueError) as error:
-        return [wrong(f"the identity cannot be used: {error}", "Enrol again: haidang-agent enroll URL CODE")]
+        return [wrong(f"the identity cannot be used: {error}", f"Enrol again: {ENROL}")]
     try:
         answer = await uplink.request("GET", "/v1/plan")
     except Unreachable as error:
@@ -298,7 +262,7 @@ def assess_answer(name: str, answer: CollectorResponse) -> Diagnosis:
     if status == 404:
         return wrong(f"collector {name} has no plan for this agent", "Name it in the inventory, or enrol as another.")
     if status in (401, 403):
-        return wrong(f"collector {name} refuses this agent: {error_text}", "Enrol again: haidang-agent enroll URL CODE")
+        return wrong(f"collector {name} refuses this agent: {error_text}", f"Enrol again: {ENROL}")
     if status == 200 or 300 <= status < 400 or status == 511:
         return wrong(
             f"something answers in the place of collector {name} (HTTP {status})",
@@ -340,6 +304,11 @@ _ADVICE: Final = {
 _REFUSED: Final = {
     "revoked": ("it was revoked", "Have it admitted again, then enrol with a new code."),
     "expired": ("its certificate has expired", "Renew it: haidang-agent renew"),
+    "replaced": (
+        "another machine has taken this agent's place",
+        f"Stop the agent here. If this machine is to be the agent again: {ENROL}",
+    ),
+    "a new code is needed": ("its certificate ended too long ago to be renewed", f"Enrol again: {ENROL}"),
     "unknown": ("it does not know it", "Name the agent in the inventory, or enrol again."),
 }
 

@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 found wrong, 2 usage; ``job`` ends with its command's.
 
 import argparse
 import asyncio
+import getpass
 import logging
 import os
 import sys
@@ -16,13 +17,14 @@ import msgspec
 
 from agent import config
 from agent.config import Settings
-from inventory.base import logs
+from inventory.base import files, logs, owner
 from inventory.base.problems import Invalid
 from inventory.base.version import VERSION
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; ``argv`` without its name."""
+    owner.no_core_dumps()
     argv_words = list(sys.argv[1:] if argv is None else argv)
     end = argv_words.index("--") if "--" in argv_words else len(argv_words)
     args = parser().parse_args(argv_words[:end])
@@ -38,8 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings()  # a mistake in the agent's file is no reason not to make a backup
     level = "debug" if args.verbose else settings.log.level if args.command == "run" else "warning"
     logs.set_up(level, settings.log.format)
+    try:
+        args.prepare(args)
+        if not args.command_line:  # a job's command runs as whoever started it; what it leaves for the agent does not
+            owner.go_on_as_owner(settings.state_dir, (owner.NET_RAW,))
+    except NotUnderstood as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename or settings.state_dir} cannot be used: {error.strerror}", file=sys.stderr)
+        return 1
     code: int = args.act(args, settings)
     return code
+
+
+class NotUnderstood(Exception):
+    """What was asked for makes no sense; the text says why."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,18 +69,26 @@ def parser() -> argparse.ArgumentParser:
 
     def command(name: str, act: Any, help_text: str) -> argparse.ArgumentParser:
         subparser = commands.add_parser(name, parents=[shared], help=help_text, description=help_text)
-        subparser.set_defaults(act=act)
+        subparser.set_defaults(act=act, prepare=lambda args: None)
         return subparser
 
     enroll = command("enroll", _enroll, "Make this machine an agent of a collector.")
     enroll.add_argument("url", metavar="URL", help="the collector's address for agents, https://HOST:8443")
-    enroll.add_argument("code", metavar="CODE", help="from: haidang-collector code AGENT")
+    enroll.add_argument("code", nargs="?", help=argparse.SUPPRESS)  # of before; refused in words
+    enroll.add_argument(
+        "--code-file",
+        type=Path,
+        metavar="FILE",
+        help="where the code of haidang-collector code AGENT is; without it the code is asked for (standard input)",
+    )
     enroll.add_argument("--force", action="store_true", help="even if this machine is another agent now")
+    enroll.set_defaults(prepare=_read_code)
     command("run", _run, "Run the agent.")
     once = command("once", _once, "Look at every check of the plan now, and print what was seen.")
     once.add_argument("checks", nargs="*", metavar="CHECK", help="only these (name or uid)")
     once.add_argument("--plan", type=Path, metavar="FILE", help="a plan from a file; needs no enrolment")
     once.add_argument("--json", action="store_true", help="one JSON object a line")
+    once.set_defaults(prepare=_read_plan)
     command("doctor", _doctor, "Say what is wrong on this machine, and what to do.")
     status = command("status", _status, "Say how the running agent is doing.")
     status.add_argument("--json", action="store_true", help="as JSON")
@@ -85,6 +109,28 @@ def parser() -> argparse.ArgumentParser:
     drill.add_argument("--scheduled", action="store_true", help=argparse.SUPPRESS)
     command("renew", _renew, "Renew this agent's certificate now (it renews by itself at two thirds of its life).")
     return top
+
+
+def _read_code(args: argparse.Namespace) -> None:
+    """The enrolment code, as who was called reads it. Raises NotUnderstood, OSError."""
+    if args.code is not None:
+        raise NotUnderstood(
+            "The code does not belong on the command line: everybody on this machine can read it there, and the "
+            "shell keeps it. Get a new one (haidang-collector code AGENT), give it when haidang-agent enroll URL asks "
+            "for it, or in a file: --code-file FILE"
+        )
+    if args.code_file is not None:
+        with os.fdopen(files.open_to_read(args.code_file), "r", encoding="utf-8", errors="replace") as file:
+            args.code = file.read(1_000)
+    elif sys.stdin.isatty():
+        args.code = getpass.getpass("Enrolment code (it is not shown): ")
+    else:
+        args.code = sys.stdin.readline(1_000)
+
+
+def _read_plan(args: argparse.Namespace) -> None:
+    """A plan from a file, as who was called reads it. Raises OSError."""
+    args.encoded_plan = args.plan.read_bytes() if args.plan is not None else None
 
 
 def _enroll(args: argparse.Namespace, settings: Settings) -> int:
@@ -131,7 +177,7 @@ def _once(args: argparse.Namespace, settings: Settings) -> int:
 
     try:
         if args.plan is not None:
-            stored = read(args.plan.read_bytes())
+            stored = read(args.encoded_plan)
         else:
             current_plan = PlanStore(settings.state_dir, load(settings.state_dir).agent).current()
             if current_plan is None:

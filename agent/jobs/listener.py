@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 from agent.jobs.stamp import SLACK_MS, Stamp, to_wall_time
 from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, PingEvent
 from agent.jobs.store import MOST_BODY, JobStore
+from inventory.base.http_listener import HostNames, hide_versions
 
 log = logging.getLogger("agent.jobs")
 
@@ -76,12 +77,14 @@ class Listener:
         store: JobStore,
         job_names: Callable[[], Collection[str]],
         token: str = "",
+        names: Collection[str] = (),
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._job_names = job_names
         self._token = token
+        self._names = HostNames(names)
         self._monotonic = monotonic
         self._buckets: dict[str, tuple[float, float]] = {}
         self._writing = asyncio.Lock()
@@ -99,6 +102,7 @@ class Listener:
                 self.counts.refused += 1
                 return _refusal(refused)
 
+        hide_versions()
         server = web.Server(handle)
 
         def connection() -> asyncio.Protocol:
@@ -128,9 +132,13 @@ class Listener:
 
     def _authorize(self, request: web.BaseRequest, ping: PingRequest, *, guarded: bool) -> None:
         """Raises PingRefused."""
+        if not guarded and not self._is_meant(request):  # on the LAN the token tells
+            raise PingRefused(421, "this agent has no such name; if it ought to, pings.names of its own file says so")
         if guarded and not hmac.compare_digest(ping.token.encode(), self._token.encode()):
             raise PingRefused(401, "this ping needs the token of this agent's own file")
-        if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
+        if any(field in request.headers for field in ("origin", "referer")) or (
+            request.headers.get("sec-fetch-site", "none") != "none"
+        ):
             raise PingRefused(403, "a web page may not ping for a job")
         if ping.action in LOCAL_WORDS and (guarded or request.method != "POST"):
             raise PingRefused(403, f"{ping.action} is by POST, and on the agent's own machine only")
@@ -139,6 +147,16 @@ class Listener:
             raise PingRefused(404, f"no job {ping.job!r} in this agent's plan")
         if not self._within_rate(ping.job):
             raise PingRefused(429, f"{ping.job} pings too often; try again")
+
+    def _is_meant(self, request: web.BaseRequest) -> bool:
+        """Whether the request is for a name of this machine: a browser led here under another one is sent away.
+
+        Without any name (HTTP/1.0) it is no browser."""
+        local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+        asked = request.headers.getall("host", [])
+        if not request.raw_path.startswith("/"):
+            asked = [*asked, request.raw_path.partition("://")[2].partition("/")[0]]
+        return all(self._names.includes(host, local) for host in asked)
 
     def _count_unknown(self, job: str) -> None:
         counts = self.counts

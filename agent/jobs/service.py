@@ -98,7 +98,9 @@ class JobsService:
 
         if self._store is None or self._listener is None:
             self._store = JobStore(directory(self._settings.state_dir), self._clock)
-            self._listener = Listener(self._store, lambda: self._job_names, self._settings.pings.token)
+            self._listener = Listener(
+                self._store, lambda: self._job_names, self._settings.pings.token, self._settings.pings.names
+            )
         try:
             self._store.register(self._job_names)
             await asyncio.to_thread(import_stored_pings, self._store, self._settings.waiting_pings, self._job_names)

@@ -84,7 +84,7 @@ class JobStore:
     def body(self, job: str, number: int) -> bytes | None:
         """What ping ``number`` said, if that is among the last ones kept."""
         try:
-            content = (self._directory / f"{job}.body.{number % BODIES}").read_bytes()
+            content = files.read(self._directory / f"{job}.body.{number % BODIES}")
         except FileNotFoundError:
             return None
         written, _, body = content.partition(b"\n")
@@ -152,6 +152,6 @@ def gap_until(listening: ListeningTimes, now: Stamp) -> tuple[Stamp, Stamp] | No
 
 def _read(path: Path, type_: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=type_)
+        return msgspec.json.decode(files.read(path), type=type_)
     except (FileNotFoundError, msgspec.DecodeError):
         return None

@@ -14,15 +14,27 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from agent.config import Settings
-from agent.jobs.delivery import Denied, Undelivered, WaitingPing, openers_of, ping, send, send_stored_pings, store_ping
+from agent.jobs.delegate import DelegatedPings
+from agent.jobs.delivery import (
+    Denied,
+    Opener,
+    Undelivered,
+    WaitingPing,
+    openers_of,
+    ping,
+    send,
+    send_stored_pings,
+    store_ping,
+)
 from agent.jobs.stamp import stamp
 from agent.jobs.state import FAIL, START, SUCCESS
 from agent.jobs.store import MOST_BODY
 from agent.jobs.tail import OutputTail
 from inventory.base.clock import Clock, SystemClock
+from inventory.base.owner import owner_of
 
 PASSED_ON: Final = tuple(
     getattr(signal, name)
@@ -34,15 +46,43 @@ AFTER_END: Final = 1.0  # seconds for output of what the command left running be
 NOT_FOUND, NOT_RUN = 127, 126  # as shells say it
 
 
-class PingSender:
+class PingDelivery(Protocol):
     """Delivers the pings of one run, in their order, beside the command; what cannot be delivered is left behind."""
 
-    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
-        pings = settings.pings
-        self._openers = openers_of(*pings.address(pings.listen), settings.ping_socket)
-        self._waiting = (*settings.waiting_pings, *home_directories())
-        self._shared = pings.waiting
+    def deliver(self, waiting: WaitingPing) -> None:
+        """In the background; after what was given before."""
+
+    def finish(self) -> None:
+        """Wait until all of them are delivered, or left behind."""
+
+
+def ping_delivery(settings: Settings, warn: Callable[[str], None]) -> PingDelivery:
+    """As this user; root's pings go by a process of the agent's user. To be called while there is one thread."""
+    address = settings.pings.address(settings.pings.listen)
+    try:
+        agent = owner_of(settings.state_dir)
+    except OSError as error:  # nothing is done in such a directory
+        warn(f"{error.filename}: {error.strerror}")
+        return PingSender(openers_of(*address, None), home_directories(), None, warn)
+    openers = openers_of(*address, settings.ping_socket)
+    if agent is not None:
+        sender = PingSender(openers, settings.waiting_pings, settings.pings.waiting, warn)
+        return DelegatedPings(agent, sender.deliver_now)
+    return PingSender(openers, (*settings.waiting_pings, *home_directories()), settings.pings.waiting, warn)
+
+
+class PingSender:
+    """Delivers pings in threads of this process. ``waiting``: where they wait else; ``shared``: one of these that all
+    users write to."""
+
+    def __init__(
+        self, openers: Sequence[Opener], waiting: Sequence[Path], shared: Path | None, warn: Callable[[str], None]
+    ) -> None:
+        self._openers = openers
+        self._waiting = waiting
+        self._shared = shared
         self._warn = warn
+        self._before = False  # whether one was delivered before
         self._thread: threading.Thread | None = None
 
     def deliver(self, waiting: WaitingPing) -> None:
@@ -58,7 +98,12 @@ class PingSender:
     def _deliver(self, waiting: WaitingPing, before: threading.Thread | None) -> None:
         if before is not None:
             before.join()
-        else:
+        self.deliver_now(waiting)
+
+    def deliver_now(self, waiting: WaitingPing) -> None:
+        """The first one after what earlier runs left behind."""
+        if not self._before:
+            self._before = True
             send_stored_pings(self._waiting, self._openers)
         try:
             send(waiting, self._openers)
@@ -75,8 +120,8 @@ def run(
 ) -> int:
     """The command's exit code; 128 + its number when a signal ended it, as shells say it."""
     clock = clock or SystemClock()
+    pinger = ping_delivery(settings, lambda message: print(f"haidang-agent job {job}: {message}", file=sys.stderr))
     _hold_signals()
-    pinger = PingSender(settings, lambda message: print(f"haidang-agent job {job}: {message}", file=sys.stderr))
     rid = str(uuid.uuid4())
     start = ping(job, START, stamp(clock), rid=rid)
     tail = OutputTail(MOST_BODY)

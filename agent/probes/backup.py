@@ -22,8 +22,18 @@ from agent.backup.verdict import BackupPolicy, evaluate_backup, flaw
 from agent.backup.worker_pool import BackupWorkerPool
 from agent.failure import ProbeFailed
 from agent.first_steps import FREE_SPACE, KEEP_OLD, REPORTS
-from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
+from agent.probe import (
+    THIS_MACHINE,
+    CredentialUse,
+    Measure,
+    Outcome,
+    Probe,
+    ProbeContext,
+    schema_format,
+    unknown,
+)
 from inventory.base.types import duration_ms, size_bytes
+from inventory.grammars.database_names import NAME, NAME_LENGTH, is_database_name
 from inventory.grammars.file_patterns import FilePattern
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import sentence, unpack
@@ -167,24 +177,33 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         float, Meta(ge=0, le=1, description="Share of a repository's data that restic check reads, 0 to 1")
     ] = 0.0
     lock_age: Annotated[str, Meta(pattern=_SPAN, description="A lock older than this was left behind")] = "12h"
-    database: Annotated[str, Meta(max_length=63, description="bacula: the catalogue's name in PostgreSQL")] = ""
+    database: Annotated[
+        str,
+        Meta(max_length=NAME_LENGTH, pattern=NAME, description="bacula: the catalogue's name in PostgreSQL, no more"),
+    ] = ""
 
     def __post_init__(self) -> None:
         if not duration_ms(self.rpo):
             raise ValueError(sentence("rpo has to be more than 0"))
+        if self.database and not is_database_name(self.database):
+            raise ValueError(sentence("database: a name is letters, digits, '_', '-', '.' and '$', and no more"))
+        if self.evidence == "borg" and ("::" in self.path or "{" in self.path or self.path.startswith("//")):
+            raise ValueError(sentence("path: borg takes {marks} for more than a path", marks="::, { and //"))
         try:
-            FilePattern(self.files, self.zone)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(
-                sentence("files: {error}", error=error)
-                if isinstance(error, ValueError)
-                else sentence("zone: {zone} is none", zone=repr(self.zone))
-            ) from None
+            FilePattern(self.files)
+        except ValueError as error:
+            raise ValueError(sentence("files: {error}", error=error)) from None
+        try:
+            FilePattern("*", self.zone)
+        except ValueError:
+            raise ValueError(sentence("zone: {zone} is none", zone=repr(self.zone))) from None
 
     async def run(self, context: ProbeContext) -> Outcome:
         until = time.monotonic() + context.timeout
         try:
-            secret = dict(context.credential(self.credential)) if self.credential else {}
+            # plain text: it travels on a pipe to a process of the agent's own
+            known = context.credential(self.credential, THIS_MACHINE) if self.credential else {}
+            secret = {key: "".join(value) for key, value in known.items()}
             query = self._query(context, secret)
             facts = await context.client(BackupWorkerPool, BackupWorkerPool).scan(query)
             if self.integrity and not facts.failed and not facts.gone:
@@ -194,6 +213,9 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         except BackupRefused as refusal:
             return unknown(refusal.reason)
         return evaluate_backup(facts, self._policy())
+
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        return (CredentialUse(self.credential),) if self.credential else ()
 
     def _query(self, context: ProbeContext, credential: dict[str, str]) -> BackupQuery:
         parts = [str(getattr(self, field)) for field in self.target]

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from agent.clients.mail.imap import ImapClient as Session
-from agent.clients.mail.session import Login, MailServer, expiry_warning, is_single_line
+from agent.clients.mail.session import MailServer, expiry_warning, is_single_line
 from agent.failure import ProbeFailed
 from agent.first_steps import BUSY, CALL
-from agent.probe import Measure, Outcome, Probe, ProbeContext
+from agent.probe import CredentialUse, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
@@ -98,6 +98,9 @@ class Imap(Probe, frozen=True, kw_only=True):
             family=self.family,
         )
 
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        return self.mail_server().credential_uses()
+
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
@@ -106,14 +109,9 @@ class Imap(Probe, frozen=True, kw_only=True):
         state, latency, measures = UP, None, {}
         reason: Why = ""
         try:
-            login = (
-                Login.from_credential(self.credential, context.credential(self.credential), self.host)
-                if self.credential
-                else None
-            )
             async with asyncio.timeout(context.timeout):
                 await session.open()
-                if login is not None:
+                if (login := session.login_here()) is not None:
                     await session.login(login)
                     mails, _ = await session.select(self.mailbox, read_only=True)
                     if mails is not None:

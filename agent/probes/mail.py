@@ -7,12 +7,12 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from agent.clients.mail.imap import ImapClient
-from agent.clients.mail.session import Login, MailServer, MailSession, expiry_warning, is_single_line
+from agent.clients.mail.session import MailServer, MailSession, expiry_warning, is_single_line
 from agent.clients.mail.smtp import SmtpClient, is_address
 from agent.clients.mail.trip import MailRoundTrip
 from agent.failure import ProbeFailed
 from agent.first_steps import CALL
-from agent.probe import Measure, Outcome, Probe, ProbeContext
+from agent.probe import CredentialUse, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
@@ -121,6 +121,9 @@ class Mail(Probe, frozen=True, kw_only=True):
             ),
         )
 
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        return tuple(use for server in self.mail_servers() for use in server.credential_uses())
+
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return tuple((server.host, server.port) for server in self.mail_servers())
 
@@ -204,9 +207,8 @@ class _RoundTrip:
     async def _open_mailbox(self) -> int | None:
         """Log in, open the mailbox, remove what is left there; the UID that the next mail gets, if that is said."""
         imap = self.session = self.imap
-        login = self._login(imap)
         await imap.open()
-        if login is not None:
+        if (login := imap.login_here()) is not None:
             await imap.login(login)
         _, following = await imap.select(self.probe.mailbox, read_only=False)
         self.measures["mailbox_seconds"] = time.monotonic() - imap.connect_started
@@ -216,9 +218,8 @@ class _RoundTrip:
     async def _send(self) -> tuple[float, str]:
         """Hand the mail over; when that was (time.monotonic()), and the server's words."""
         smtp = self.session = self.smtp
-        login = self._login(smtp)
         await smtp.open()
-        if login is not None:
+        if (login := smtp.login_here()) is not None:
             await smtp.login(login)
         reply = await self.trip.send(smtp)
         taken_over = time.monotonic()
@@ -226,7 +227,3 @@ class _RoundTrip:
         await smtp.quit()
         smtp.close()
         return taken_over, smtp.quoted(f"{reply.code} {' '.join(reply.lines)}")
-
-    def _login(self, session: MailSession) -> Login | None:
-        name = session.server.credential
-        return Login.from_credential(name, self.context.credential(name), session.server.host) if name else None

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.clients.mail.session import Login, MailServer, expiry_warning
+from agent.clients.mail.session import MailServer, expiry_warning
 from agent.clients.mail.smtp import SmtpClient as Session
 from agent.failure import ProbeFailed
 from agent.first_steps import BUSY, CALL, CHANGED
-from agent.probe import Measure, Outcome, Probe, ProbeContext
+from agent.probe import CredentialUse, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
@@ -97,6 +97,9 @@ class Smtp(Probe, frozen=True, kw_only=True):
             family=self.family,
         )
 
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        return self.mail_server().credential_uses()
+
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
@@ -106,14 +109,9 @@ class Smtp(Probe, frozen=True, kw_only=True):
         state, latency = UP, None
         reason: Why = ""
         try:
-            login = (
-                Login.from_credential(self.credential, context.credential(self.credential), self.host)
-                if self.credential
-                else None
-            )
             async with asyncio.timeout(context.timeout):
                 await session.open()
-                if login is not None:
+                if (login := session.login_here()) is not None:
                     await session.login(login)
                 latency = time.monotonic() - session.connect_started
                 await session.quit()

@@ -27,7 +27,7 @@ from agent.clients.snmp.interfaces import Interfaces
 from agent.clients.snmp.labels import short_list, text
 from agent.clients.snmp.uptime import OIDS, UptimeTracker
 from agent.failure import ProbeFailed, printable
-from agent.probe import Measure, Outcome, Probe, ProbeContext
+from agent.probe import Address, CredentialUse, Destination, Measure, Outcome, Probe, ProbeContext
 from inventory.base.types import Secret
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Reason, joined, sentence
@@ -125,6 +125,10 @@ class Snmp(Probe, frozen=True, kw_only=True):
         if not math.isfinite(self.scale) or self.scale == 0:
             raise ValueError(sentence("scale must be a number other than 0"))
 
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        # a community is in clear by its nature: hosts alone bind it; version 3 never sends its passwords
+        return (CredentialUse(self.credential, self.host),) if self.credential else ()
+
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
@@ -136,17 +140,18 @@ class Snmp(Probe, frozen=True, kw_only=True):
             if forbidden := context.limits.forbids(addresses[0], self.port):
                 return Outcome(UNKNOWN, forbidden)
             seconds = max(context.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
-            target = SnmpTarget(addresses[0], self.port, self._access(context))
+            target = SnmpTarget(addresses[0], self.port, self._access(context, addresses[0]))
             session = await context.client(Client, Client).session(target, seconds)
             findings = await self._read_device(session, memory.get(self, lambda: _CheckState(self)), memory.now)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         return findings.outcome(session)
 
-    def _access(self, context: ProbeContext) -> Community | SnmpUser:
+    def _access(self, context: ProbeContext, address: Address) -> Community | SnmpUser:
         if not self.credential and self.version != "3":
             return Community(self.version, _PUBLIC)
-        return access_from_credential(self.credential, self.version, context.credential(self.credential))
+        credential = context.credential(self.credential, Destination(self.host, address))
+        return access_from_credential(self.credential, self.version, credential)
 
     async def _read_device(self, session: SnmpSession, state: "_CheckState", now: Callable[[], float]) -> "_Findings":
         """The device's time first, then each part that is wanted. Raises ProbeFailed if it does not answer at all."""

@@ -19,7 +19,7 @@ EVERY: Final = 600.0  # seconds; an ack that names another plan fetches it at on
 
 
 class PlanFollower:
-    """``apply`` is given each new plan once it is on the disk."""
+    """``apply`` is given each new plan once it is on the disk; another signature of the same one is only kept."""
 
     def __init__(
         self, state: RunningAgent, store: PlanStore, pushers: Pushers, apply: Callable[[StoredPlan], None]
@@ -42,7 +42,10 @@ class PlanFollower:
                 fetched = await self._fetch()
                 if fetched is not None:
                     self._store.keep(fetched)
-                    self._apply(fetched)
+                    if fetched.digest == self._state.stored.digest:
+                        self._state.stored = fetched
+                    else:
+                        self._apply(fetched)
                 last_error = ""
             except (Unreachable, BadPlan, OSError) as error:
                 if str(error) != last_error:
@@ -55,7 +58,7 @@ class PlanFollower:
 
     async def _fetch(self) -> StoredPlan | None:
         """From the plan's authority; where that is not reached, from the collector this agent was enrolled with."""
-        agent, known = self._state.identity.agent, self._state.stored.digest
+        agent, known = self._state.identity.agent, self._state.stored
         authority = self._pushers[self._state.authority].uplink
         try:
             return await plans.fetch(authority, agent, known)
@@ -65,6 +68,8 @@ class PlanFollower:
             # the plan may name a wrong address, and could then never be corrected
             uplink = Uplink(self._state.identity.url, self._state.tls_context())
             try:
-                return await plans.fetch(uplink, agent, known)
+                fetched = await plans.fetch(uplink, agent, known)
             finally:
                 await uplink.close()
+            same = fetched is not None and fetched.digest == known.digest
+            return None if same and known.signature else fetched  # the authority's signature stays

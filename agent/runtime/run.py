@@ -22,6 +22,7 @@ from agent.uplink import identity as identities
 from agent.uplink import plans
 from agent.uplink.connection import Unreachable, Uplink, tls_context
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
+from inventory.base import files
 from inventory.base.clock import Clock, SystemClock
 from inventory.base.systemd import Notifier
 from inventory.base.version import VERSION
@@ -64,8 +65,8 @@ def open_spool(settings: Settings, identity: identities.Identity, stored: Stored
     store = PlanStore(settings.state_dir, identity.agent)
 
     def holds(digest: bytes) -> Sequence[int] | None:
-        encoded = store.get(digest)
-        return [check.hold for check in plans.read(encoded).plan.checks] if encoded is not None else None
+        kept = store.get(digest)
+        return [check.hold for check in plans.read(kept.encoded).plan.checks] if kept is not None else None
 
     return Spool.open(
         settings.state_dir / "spool",
@@ -119,6 +120,8 @@ async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Even
     notifier = Notifier()
     stop = stop or stop_on_signals()
     raise_file_limit()
+    for directory in (settings.state_dir, *settings.waiting_pings):
+        files.remove_left_over(directory)
     try:
         identity = identities.load(settings.state_dir)
         notifier.notify("READY=1")

@@ -21,7 +21,7 @@ from agent.runtime.state import RunningAgent
 from agent.runtime.step_watch import StepWatch
 from agent.runtime.tasks import ServiceTasks
 from agent.spool import CheckResult, Spool
-from agent.uplink.plans import PlanStore, StoredPlan
+from agent.uplink.plans import PlanStore, SignedPlan, StoredPlan
 from inventory.base.clock import Clock
 from inventory.base.systemd import Notifier
 from inventory.protocol.plan import Plan
@@ -169,9 +169,9 @@ class AgentService:
     def present(self) -> Present:
         return self._scheduler.present(self._state.stored.digest)
 
-    def plan(self, digest: bytes) -> bytes | None:
+    def plan(self, digest: bytes) -> SignedPlan | None:
         stored = self._state.stored
-        return stored.encoded if digest == stored.digest else self._plans.get(digest)
+        return stored.signed if digest == stored.digest else self._plans.get(digest)
 
     def health(self, collector: str) -> dict[str, float]:
         return self._reporter.health(collector)

@@ -63,7 +63,7 @@ def write(state_dir: Path, status: Status) -> None:
 def read(state_dir: Path) -> Status | None:
     """The last one written, or None."""
     try:
-        return msgspec.json.decode((state_dir / FILE).read_bytes(), type=Status)
+        return msgspec.json.decode(files.read(state_dir / FILE), type=Status)
     except (OSError, msgspec.DecodeError):
         return None
 

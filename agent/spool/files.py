@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from inventory.base.files import open_to_append
+
 SECTOR = 4096
 
 
@@ -127,7 +129,7 @@ class SpoolLock:
     """One writer a spool. The system gives it back however the process ends."""
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("ab")
+        self._file: BinaryIO = os.fdopen(open_to_append(path), "ab")
         try:
             self._acquire()
         except OSError:

@@ -19,13 +19,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.uplink import identity as identities
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink, tls_context, unverified_context
 from agent.uplink.identity import Identity
+from agent.uplink.push import machine_header
+from inventory.base import files
+from inventory.base.clock import SystemClock
+from inventory.protocol import machine
 
 log = logging.getLogger("agent.enrol")
 
@@ -36,10 +40,27 @@ CLOCK_OFF: Final = 86_400  # seconds; worth a word
 
 _REFUSED: Final = {
     "used": "This code has been used. A code is good for one enrolment: get a new one (haidang-collector code AGENT).",
-    "expired": "This code has expired; it is valid for one hour. Get a new one (haidang-collector code AGENT).",
+    "expired": "This code or certificate has expired. Get a new code (haidang-collector code AGENT), then enrol.",
     "unknown": "The collector does not know this code. Check that it was copied whole and is for this collector.",
     "revoked": "The collector has revoked this agent. Ask for it to be admitted again, then enrol with a new code.",
+    "replaced": "Another machine has taken this agent's place. If this machine is to be the agent again, get a new "
+    "code (haidang-collector code AGENT) and enrol.",
+    "a new code is needed": "The certificate ended too long ago to be renewed. Get a new code (haidang-collector code "
+    "AGENT) and enrol.",
+    "too many renewals": "The collector has renewed this agent's certificate as often as it does in a day. Try again "
+    "tomorrow, and look why it was renewed so often: does another machine run as this agent?",
+    "too many attempts": "Too many codes that do not work came from this address. Wait ten minutes, then try again.",
 }
+
+
+_NO_CERTIFICATE: Final = (
+    ValueError,  # no JSON, no PEM
+    TypeError,
+    RecursionError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 
 
 class EnrolFailed(Exception):
@@ -112,7 +133,8 @@ async def renew(state_dir: Path) -> Identity:
     old = identities.load(state_dir)
     key = ec.generate_private_key(ec.SECP256R1())
     uplink = Uplink(old.url, tls_context([old.authority], identities.path_in(state_dir)))
-    answer = await _post(uplink, "/v1/renew", msgspec.json.encode({"csr": _request(key)}))
+    headers = {machine.HEADER: machine_header(SystemClock())}
+    answer = await _post(uplink, "/v1/renew", msgspec.json.encode({"csr": _request(key)}), headers)
     identity = _identity(answer, old.url, key, old.authority)
     if identity.agent != old.agent:
         raise EnrolFailed(f"the collector answered with a certificate for {identity.agent!r}")
@@ -132,7 +154,7 @@ async def _authority(url: str, code: EnrolmentToken) -> str:
     try:
         der = ssl.PEM_cert_to_DER_cert(answer.body.decode("ascii").strip()) if answer.status == 200 else b""
         certificate = x509.load_der_x509_certificate(der)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, x509.InvalidVersion):
         raise EnrolFailed(f"What answers at {url} is not a collector's listener for agents. Check the port.") from None
     fingerprint = base64.b32encode(hashlib.sha256(der).digest()[:FINGERPRINT_BYTES]).decode().lower()
     if fingerprint != code.fingerprint:
@@ -144,11 +166,13 @@ async def _authority(url: str, code: EnrolmentToken) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
 
-async def _post(uplink: Uplink, path: str, body: bytes) -> CollectorResponse:
+async def _post(uplink: Uplink, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> CollectorResponse:
     try:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                answer = await uplink.request("POST", path, body, {"Content-Type": "application/json"})
+                answer = await uplink.request(
+                    "POST", path, body, {"Content-Type": "application/json", **(headers or {})}
+                )
                 break
             except Unreachable as error:
                 if attempt == ATTEMPTS or error.kind == "tls":
@@ -168,9 +192,17 @@ def _identity(answer: CollectorResponse, url: str, key: ec.EllipticCurvePrivateK
         issued = msgspec.json.decode(answer.body, type=_Issued)
         certificate = x509.load_pem_x509_certificate(issued.certificate.encode())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
-    except (msgspec.DecodeError, ValueError, TypeError, InvalidSignature) as error:
+        for_this_key = certificate.public_key() == key.public_key()
+    except (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+        RecursionError,
+        x509.InvalidVersion,
+    ) as error:
         raise EnrolFailed(f"The collector's answer is not a certificate of its own: {error}") from None
-    if certificate.public_key() != key.public_key():
+    if not for_this_key:
         raise EnrolFailed("The collector's answer is a certificate for another key.")
     begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     issued_at = _date(answer.headers) or begins  # certificates are dated back a little
@@ -199,19 +231,15 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 def _check_writable(state_dir: Path) -> None:
     """Before the code is used up: can an identity be kept here?"""
-    probe = state_dir / ".writable"
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe.write_bytes(b"")
-        probe.unlink()
+        files.check_writable(files.make_directory(state_dir))
     except OSError as error:
         raise EnrolFailed(f"{state_dir} cannot be written: {error.strerror}. Run this as root.") from None
 
 
 def _set_aside(state_dir: Path, agent: str) -> None:
     """Another agent's results and plans are not sent under the new name; they are kept beside."""
-    former = state_dir / "former"
-    former.mkdir(exist_ok=True)
+    former = files.make_directory(state_dir / "former")
     for name in ("spool", "plans"):
         if (state_dir / name).exists():
             number = len(tuple(former.iterdir()))

@@ -53,11 +53,11 @@ def load(state_dir: Path) -> Identity:
     """Raises NoIdentity."""
     path = path_in(state_dir)
     try:
-        text = path.read_text("utf-8")
+        text = files.read(path).decode()
     except FileNotFoundError:
         raise NoIdentity(
             f"This machine is not enrolled: there is no {path}. "
-            "Get a code from the collector (haidang-collector code AGENT), then: haidang-agent enroll URL CODE"
+            "Get a code from the collector (haidang-collector code AGENT), then: haidang-agent enroll URL"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise NoIdentity(f"{path} cannot be read: {error}. Run this as the agent's own user, or as root.") from None
@@ -78,7 +78,7 @@ def load(state_dir: Path) -> Identity:
             authority=_whole(blocks["authority"]),
         )
     except (KeyError, ValueError):
-        raise NoIdentity(f"{path} is damaged. Enrol this machine again: haidang-agent enroll URL CODE") from None
+        raise NoIdentity(f"{path} is damaged. Enrol this machine again: haidang-agent enroll URL") from None
 
 
 def _whole(block: str) -> str:

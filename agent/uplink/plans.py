@@ -1,29 +1,41 @@
 """The agent's plans: fetched from the collector, the last good one kept, and every one that frames still refer to.
 
-``plans/<digest>.json`` is a plan as served, byte for byte; ``plans/current`` names the one in use.
+``plans/DIGEST.json`` is a plan as served, byte for byte, ``plans/DIGEST.sig`` the collector's signature under it, by
+which a collector that does not know the plan knows that it was served; ``plans/current`` names the one in use.
 """
 
+import base64
+import binascii
 import logging
 import re
 import ssl
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from agent.uplink.connection import Uplink
+from agent.uplink.connection import CollectorResponse, Uplink
 from inventory.base import files
 from inventory.protocol.plan import Plan, decode, digest_of
 from inventory.protocol.states import CODES
+from inventory.protocol.wire import SIGNATURE_HEADER
 
 log = logging.getLogger("agent.plans")
 
+MAX_SIGNATURE: Final = 1_024  # bytes
 _HEX: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
 
 class BadPlan(Exception):
     """What came is not a plan for this agent; the text says why."""
+
+
+class SignedPlan(NamedTuple):
+    """A plan as served, for a collector that asks for it."""
+
+    encoded: bytes
+    signature: bytes  # b"": the collector that served it gave none
 
 
 class StoredPlan(msgspec.Struct, frozen=True):
@@ -32,9 +44,14 @@ class StoredPlan(msgspec.Struct, frozen=True):
     plan: Plan
     digest: bytes
     encoded: bytes
+    signature: bytes = b""
+
+    @property
+    def signed(self) -> SignedPlan:
+        return SignedPlan(self.encoded, self.signature)
 
 
-def read(encoded: bytes, agent: str | None = None) -> StoredPlan:
+def read(encoded: bytes, agent: str | None = None, signature: bytes = b"") -> StoredPlan:
     """Raises BadPlan."""
     try:
         plan = decode(encoded)
@@ -56,7 +73,7 @@ def read(encoded: bytes, agent: str | None = None) -> StoredPlan:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(plan.authorities))
     except (ssl.SSLError, ValueError):
         raise BadPlan("a plan whose authorities are not certificates in PEM") from None
-    return StoredPlan(plan, digest_of(encoded), encoded)
+    return StoredPlan(plan, digest_of(encoded), encoded, signature)
 
 
 class PlanStore:
@@ -69,50 +86,72 @@ class PlanStore:
     def current(self) -> StoredPlan | None:
         """The last good plan, or None. A damaged one counts as none: the collector has it."""
         try:
-            name = (self._directory / "current").read_text("ascii").strip()
-            encoded = self.get(bytes.fromhex(name))
-            return read(encoded, self._agent) if encoded is not None else None
+            name = files.read(self._directory / "current").decode("ascii").strip()
+            signed = self.get(bytes.fromhex(name))
+            return read(signed.encoded, self._agent, signed.signature) if signed is not None else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, BadPlan) as error:
             log.warning("the kept plan cannot be used: %s", error)
             return None
 
-    def get(self, digest: bytes) -> bytes | None:
-        """A kept plan's bytes, or None if it is gone or no longer what its name says."""
+    def get(self, digest: bytes) -> SignedPlan | None:
+        """A kept plan, or None if it is gone or no longer what its name says."""
         try:
-            encoded = (self._directory / f"{digest.hex()}.json").read_bytes()
+            encoded = files.read(self._file(digest, "json"))
         except OSError:
             return None
-        return encoded if digest_of(encoded) == digest else None
+        return SignedPlan(encoded, self._signature(digest)) if digest_of(encoded) == digest else None
 
     def keep(self, stored: StoredPlan) -> None:
         """Make this the current plan; on disk when this returns. Raises OSError."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        if self.get(stored.digest) is None:
-            files.replace(self._directory / f"{stored.digest.hex()}.json", stored.encoded)
+        files.make_directory(self._directory)
+        kept = self.get(stored.digest)
+        if kept is None:
+            files.replace(self._file(stored.digest, "json"), stored.encoded)
+        if stored.signature and (kept is None or kept.signature != stored.signature):
+            files.replace(self._file(stored.digest, "sig"), stored.signature)
         files.replace(self._directory / "current", stored.digest.hex().encode())
 
     def prune(self, referenced: Collection[bytes], current: bytes) -> None:
         """Forget plans that no frame refers to."""
         wanted_names = {digest.hex() for digest in (*referenced, current)}
-        for path in self._directory.glob("*.json"):
+        for path in (*self._directory.glob("*.json"), *self._directory.glob("*.sig")):
             if path.stem not in wanted_names:
                 path.unlink(missing_ok=True)
 
+    def _file(self, digest: bytes, ending: str) -> Path:
+        return self._directory / f"{digest.hex()}.{ending}"
 
-async def fetch(uplink: Uplink, agent: str, known_digest: bytes | None) -> StoredPlan | None:
-    """The plan as it is now, or None if it is still the known one.
+    def _signature(self, digest: bytes) -> bytes:
+        try:
+            return files.read(self._file(digest, "sig"))[:MAX_SIGNATURE]
+        except OSError:
+            return b""
+
+
+async def fetch(uplink: Uplink, agent: str, known: StoredPlan | None) -> StoredPlan | None:
+    """The plan as it is now, or None if it is still the known one. The known one may come back with another signature.
 
     Raises Unreachable, or BadPlan with the collector's own words when it gives none.
     """
-    headers = {"If-None-Match": f'"{known_digest.hex()}"'} if known_digest else {}
+    headers = {"If-None-Match": f'"{known.digest.hex()}"'} if known is not None else {}
     answer = await uplink.request("GET", "/v1/plan", headers=headers)
-    if answer.status == 304:
-        return None
+    signature = _signature_of(answer)
+    if answer.status == 304 and known is not None:
+        new = signature not in (b"", known.signature)
+        return msgspec.structs.replace(known, signature=signature) if new else None
     if answer.status == 404:
         raise BadPlan(f"the collector has no plan for {agent!r}: the inventory does not name this agent")
     if answer.status != 200:
         raise BadPlan(f"the collector gives no plan: {answer.error_text}")
-    fetched = read(answer.body, agent)
-    return None if fetched.digest == known_digest else fetched
+    fetched = read(answer.body, agent, signature)
+    return None if known is not None and fetched.signed == known.signed else fetched
+
+
+def _signature_of(answer: CollectorResponse) -> bytes:
+    """As the answer's header gives it; b"" where there is none: a collector of before signs nothing."""
+    try:
+        return base64.b64decode(answer.headers.get(SIGNATURE_HEADER.lower(), ""), validate=True)[:MAX_SIGNATURE]
+    except (binascii.Error, ValueError):
+        return b""

@@ -7,7 +7,10 @@ backs off, with jitter, and tries again for as long as it must. 401 and 403 incl
 import asyncio
 import contextlib
 import logging
+import os
 import random
+import secrets
+import socket
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -15,7 +18,9 @@ import msgspec
 
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
+from agent.uplink.plans import SignedPlan
 from inventory.base.clock import Clock
+from inventory.protocol import machine
 from inventory.protocol.wire import (
     MAX_BODY,
     VERSIONS,
@@ -43,13 +48,18 @@ LONGEST_WAIT: Final = 300.0
 SOONEST: Final = 10.0  # between two attempts that fail, however much the checks have to tell
 GATHER: Final = 0.1  # checks that change together go in one push
 STUCK: Final = 4  # answers in a row that bring nothing forward
+START_VARIABLE: Final = "HAIDANG_AGENT_START"
+START: Final = os.environ.get(START_VARIABLE) or secrets.token_hex(8)  # of this process and of those that it starts
+_REFUSED: Final = {
+    "replaced": "another machine has taken its place: stop the agent here, or enrol this machine again with a new code",
+}
 
 
 class PushContext(Protocol):
     """What the pusher needs of the agent around it."""
 
     def present(self) -> Present | None: ...
-    def plan(self, digest: bytes) -> bytes | None: ...
+    def plan(self, digest: bytes) -> SignedPlan | None: ...
     def health(self, collector: str) -> dict[str, float]: ...
     def acknowledged(self, collector: str, ack: Ack) -> None: ...
 
@@ -103,7 +113,7 @@ class Pusher:
         self._due = asyncio.Event()
         self._news = asyncio.Event()
         self._echo: Echo | None = None
-        self._plans: list[bytes] = []
+        self._plans: list[SignedPlan] = []
         self._size = MAX_RESULTS
         self._version = VERSIONS[0]  # of the wire; what the collector takes is known from its first answer on
         self._stuck = 0
@@ -188,8 +198,9 @@ class Pusher:
             batch=batch,
             present=self._context.present() if backlog else None,
             backlog=backlog,
-            plans=self._plans,
+            plans=[plan.encoded for plan in self._plans],
             health=self._context.health(self.name),
+            signatures=[plan.signature for plan in self._plans],
         )
         body = encode_push(push)
         if len(body) > MAX_BODY:
@@ -198,7 +209,8 @@ class Pusher:
                 raise PushFailed(f"the plans asked for are {len(body)} bytes, too much for a push")
             await self._shrink_batch(batch, f"{len(body)} bytes")
             return None
-        answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": push_type(self._version)})
+        headers = {"Content-Type": push_type(self._version), machine.HEADER: machine_header(self._clock)}
+        answer = await self.uplink.request("POST", "/v1/push", body, headers)
         arrived = self._clock.boot_ms()
         if self._renegotiated(answer) and answer.status == 400 and not again:
             return await self._push(batch, again=True)
@@ -237,7 +249,7 @@ class Pusher:
     def _apply_ack(self, ack: Ack, batch: Batch | None) -> None:
         """Move the cursor to where the collector is. Raises PushFailed when answers bring nothing forward."""
         requested_plans = [self._context.plan(digest) for digest in ack.want]
-        self._plans = [encoded for encoded in requested_plans if encoded is not None]
+        self._plans = [plan for plan in requested_plans if plan is not None]
         if len(self._plans) < len(requested_plans):
             log.error("collector %s asks for a plan that is no longer kept", self.name)
         if ack.verdict in ("taken", "repeat", "refused") and ack.watermark is not None and batch is not None:
@@ -275,6 +287,11 @@ class Pusher:
         self._spool.skip(self.name, Position(batch.epoch, batch.last))
 
 
+def machine_header(clock: Clock) -> str:
+    """What requests say of this machine."""
+    return machine.machine_text(machine.SendingMachine(clock.boot_id().hex(), START, socket.gethostname()))
+
+
 def parse_ack(answer: CollectorResponse) -> Ack:
     """The one way in which an answer becomes an acknowledgement. Raises PushFailed."""
     status = answer.status
@@ -288,7 +305,8 @@ def parse_ack(answer: CollectorResponse) -> Ack:
     if status == 401:
         raise PushFailed("the collector saw no certificate of this agent (401)", status)
     if status == 403:
-        raise PushFailed(f"the collector refuses this agent: {answer.error_text} (403)", status)
+        why = _REFUSED.get(answer.error_text, answer.error_text)
+        raise PushFailed(f"the collector refuses this agent: {why} (403)", status)
     if status == 400:
         raise PushFailed(f"the collector does not understand this agent: {answer.error_text} (400)", status)
     after = answer.headers.get("retry-after", "")

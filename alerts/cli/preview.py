@@ -12,6 +12,7 @@ from alerts.language.catalogue import LANGUAGES
 from alerts.mail import MailContext, RenderedMail, render
 from alerts.mail.signed_urls import LinkSigner
 from inventory.assembly.load import load
+from inventory.base import files
 from inventory.base.types import Text
 from inventory.model.entities import Contact, Inventory
 from inventory.yaml.whereabouts import CONFIG, inventory_directory
@@ -46,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         _write_html(args.html, mails)
     if args.mail is not None:
-        args.mail.mkdir(parents=True, exist_ok=True)
+        files.make_directory(args.mail)
         for name, mail in mails:
-            (args.mail / f"{name}.eml").write_bytes(mail.message)
+            files.replace(args.mail / f"{name}.eml", mail.message, durable=False)
     if args.html is None and args.mail is None:
         for name, mail in mails:
             print(f"===== {name}\nSubject: {mail.subject}\n\n{mail.text}")
@@ -76,15 +77,15 @@ def _mails(
 
 def _write_html(path: Path, mails: list[tuple[str, RenderedMail]]) -> None:
     if path.suffix in (".html", ".htm") and not path.is_dir():
-        path.write_text(mails[0][1].html, "utf-8")
+        files.replace(path, mails[0][1].html.encode(), durable=False)
         print(f"{path}: {mails[0][1].subject}")
         if len(mails) > 1:
             print(f"{len(mails) - 1} more: give a folder to have them all")
         return
-    path.mkdir(parents=True, exist_ok=True)
+    files.make_directory(path)
     for name, mail in mails:
         file = path / f"{name}.html"
-        file.write_text(mail.html, "utf-8")
+        files.replace(file, mail.html.encode(), durable=False)
         print(f"{file}: {mail.subject}")
 
 

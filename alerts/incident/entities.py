@@ -144,3 +144,4 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     until: int | None = None  # of snooze
     text: str = ""
+    by: str = ""  # on what way it came, for the audit

@@ -21,7 +21,8 @@ from typing import Final, NamedTuple
 
 from alerts.language import mo, quantities
 from alerts.language.catalogue import LOCALE, REASONS
-from inventory.protocol.reasons import ELLIPSIS, FIELD
+from inventory.base.text import ELLIPSIS
+from inventory.protocol.reasons import FIELD
 
 MAX_REASON_LENGTH: Final = 2000  # characters of a reason that is looked at; the wire takes 200
 _MAX_DEPTH: Final = 8  # reasons within reasons

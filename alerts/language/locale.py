@@ -76,7 +76,10 @@ class Locale:
         """A time in the zone; the day only when it is not today."""
         if ms is None:
             return ""
-        local, today = (datetime.fromtimestamp(at / 1000, self.zone) for at in (ms, now))
+        try:
+            local, today = (datetime.fromtimestamp(at / 1000, self.zone) for at in (ms, now))
+        except (ValueError, OverflowError, OSError):  # no calendar has it
+            return _NO_VALUE
         time_format = "%H:%M:%S" if local.date() == today.date() else "%d/%m/%Y %H:%M"
         return local.strftime(time_format)
 

@@ -94,6 +94,32 @@ ENTRIES: Final[Mapping[str, str]] = {
     "closed": mark("entry", "closed"),
 }
 
+# what people and programs did, as the audit has it
+ACTS: Final[Mapping[str, str]] = {
+    "code": mark("act", "made an enrolment code"),
+    "enrolled": mark("act", "enrolled"),
+    "renewed": mark("act", "renewed its certificate"),
+    "revoke": mark("act", "revoked certificates"),
+    "exclude": mark("act", "declared an exclusion"),
+    "withdraw exclusion": mark("act", "withdrew an exclusion"),
+    "no digest": mark("act", "stopped daily reports"),
+    "acknowledge": mark("act", "took an incident on"),
+    "snooze": mark("act", "put off reminders"),
+    "comment": mark("act", "commented on an incident"),
+    "close": mark("act", "closed an incident"),
+    "log in": mark("act", "logged in"),
+    "log out": mark("act", "logged out"),
+    "log in failed": mark("act", "failed to log in"),
+    "add user": mark("act", "added a user"),
+    "change password": mark("act", "changed a password"),
+    "change role": mark("act", "changed a role"),
+    "remove user": mark("act", "removed a user"),
+    "change of users": mark("act", "the users changed"),
+    "change of inventory": mark("act", "the inventory changed"),
+    "backup": mark("act", "made a backup"),
+    "restore": mark("act", "restored a backup"),
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "state": STATES,
     "cause": CAUSES,
@@ -104,5 +130,6 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "certainty": CERTAINTIES,
     "end": ENDS,
     "entry": ENTRIES,
+    "act": ACTS,
     "evidence": EVIDENCE,
 }

@@ -102,6 +102,22 @@ BY_ON: Final[Mapping[str, Steps]] = {
         ),
         message("Nothing is lost: the measurements' times are corrected by the collector."),
     ),
+    "quarantine": (
+        message("Nothing has to be done at the agent's place: it goes on measuring, and keeps what it measures."),
+        message(
+            "Data centre: read in the collector's log what it failed at: journalctl -u haidang-collector"
+            " | grep quarantine"
+        ),
+        message(
+            "Data centre: was this agent's machine stolen, or somebody at it who should not be? Then shut it"
+            " out: haidang-collector revoke AGENT"
+        ),
+        message(
+            "Data centre: else let it in again: haidang-collector release AGENT. If it is back in quarantine at"
+            " once: haidang-collector release --set-aside AGENT"
+        ),
+        message("Report the lines of the log to those who maintain Hải Đăng: the fault is the collector's."),
+    ),
     "risk": (
         message("Nothing may be broken at this moment: time without service adds up too fast for what was promised."),
         message("Open the goal's page and see which services or lines were down longest in the last days."),
@@ -160,7 +176,7 @@ GENERIC: Final[Mapping[str, Steps]] = {
 def steps(cause: str, root: str, kind: str, on: str) -> Steps:
     """What to do first. ``root``: the cause's (:class:`alerts.incident.problem.Cause`); ``kind`` of probe, "" for
     none; ``on`` of the condition (:class:`inventory.model.alerting.Condition`)."""
-    if on in ("clock", "risk", "missed", "finding", "collector"):
+    if on in ("clock", "quarantine", "risk", "missed", "finding", "collector"):
         return BY_ON[on]
     scope = Ref.parse(root).kind
     if scope == "device":

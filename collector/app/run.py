@@ -20,6 +20,7 @@ from collector.evaluator.metrics import EvaluatorMetrics
 from collector.ingest.ingest import Ingest
 from collector.ingest.metrics import IngestMetrics
 from collector.keys import files as keys_files
+from collector.keys.plan_signatures import PlanVerifier
 from collector.metrics.handler import MetricsHandler
 from collector.metrics.labels import ExposedFleet
 from collector.metrics.process import ProcessMetrics
@@ -39,12 +40,15 @@ from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
+from collector.web.access.guard import Guard
 from collector.web.agents import AgentsListener
+from collector.web.api.audit import AuditApi
 from collector.web.api.incidents import IncidentApi
 from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
-from collector.web.metrics import ListenerMetrics
+from collector.web.metrics import AccessMetrics, ListenerMetrics
 from collector.web.pages import PageContext, page_groups
+from inventory.base import files
 from inventory.base.clock import Clock, SystemClock
 from inventory.base.systemd import Notifier
 
@@ -83,24 +87,30 @@ class CollectorService:
     async def _start(self) -> None:
         config, stack = self.config, self._stack
         try:
-            config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_directory(config.state_dir)
+            files.remove_left_over(config.state_dir)
             stack.callback(_lock(config).close)
         except OSError as error:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
         try:
             self.authority = keys_files.authority(config.keys, self.clock.wall_ms())
+            # whose certificates make an agent, and whose signature makes a plan one that was served
+            self.trusted_authorities = [self.authority.pem, *keys_files.trusted(config.agents.trusted_authorities)]
             self.store = open_store(config.database)
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store, self.clock)
+        self.ingest = Ingest(self.store, self.clock, verifier=PlanVerifier(self.trusted_authorities))
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)
         self.store_metrics = StoreMetrics(self.store)
         revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
-        self.registry = Registry(self.store, self.authority, revocations, wall=self.clock.wall_ms, days=days)
+        renewals = config.agents.renewals_per_day
+        self.registry = Registry(
+            self.store, self.authority, revocations, wall=self.clock.wall_ms, days=days, renewals=renewals
+        )
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
         self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, self.clock.wall_ms)
@@ -117,6 +127,11 @@ class CollectorService:
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
         await self._start_alerting()
+        self.guard = Guard(config, self.store, self.clock.wall_ms)
+        await self.guard.sessions.load()
+        stack.push_async_callback(self.guard.failed.flush)
+        # in the journal, which is another place than the store: what was there before can be proven against it
+        log.info("the audit ends at %s", self.store.read_now(lambda tx: tx.audit.head()))
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
@@ -129,6 +144,7 @@ class CollectorService:
             self.enrolment_metrics.run(),
             self.store_metrics.run(),
             self._renew_keys(),
+            self.guard.run(),
             self.notifier.keep_alive(),
         ):
             self._start_task(job)
@@ -165,8 +181,8 @@ class CollectorService:
         )
         names = self.config.agents.names
         try:
-            files = keys_files.server(self.config.keys, self.authority, names, self.clock.wall_ms())
-            self._tls = client_certificates.tls_context(self.authority.pem, *files)
+            pair = keys_files.server(self.config.keys, self.authority, names, self.clock.wall_ms())
+            self._tls = client_certificates.tls_context("\n".join(self.trusted_authorities), *pair)
             await self.listener.start(address.host, address.port, self._tls)
         except OSError as error:
             raise CannotStart(_port_words(address, "agents", error)) from None
@@ -176,22 +192,23 @@ class CollectorService:
         settings = self.config.operators
         api = StatusApi(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.alerting)
+        audit = AuditApi(self.store)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )
-        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout))
+        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout, self.guard))
         self._gather_metrics()
         app = operators.application(
-            settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
+            self.guard, self.reader, (api, incidents, audit), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
-            runner = await operators.start(app, settings)
+            self.operators_runner = await operators.start(app, settings)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
             raise CannotStart(_port_words(parse_address(settings.listen), "operators", error)) from None
-        self._stack.push_async_callback(runner.cleanup)
-        self.operators_port = int(runner.addresses[0][1])
+        self._stack.push_async_callback(self.operators_runner.cleanup)
+        self.operators_port = int(self.operators_runner.addresses[0][1])
 
     def _may_push(self, agent: str) -> bool:
         """Whether an agent may push: in the inventory, or gone from it with results still to come."""
@@ -215,6 +232,7 @@ class CollectorService:
             self.enrolment_metrics,
             NameMetrics(self.reader),
             ExclusionMetrics(self.exclusions),
+            AccessMetrics(self.guard),
             ProcessMetrics(),
         )
         self.metrics_handler.register_slow(

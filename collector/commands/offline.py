@@ -9,7 +9,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 
 import msgspec
 
@@ -26,6 +26,7 @@ from collector.queries import goals as goal_queries
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.interfaces.store import Store
 from collector.store.opening import open_store
+from collector.store.records import AgentMachine
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from inventory.assembly import load
@@ -53,15 +54,15 @@ async def existing_store(config: CollectorConfig) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def make_code(config: CollectorConfig, agent: str, who: str) -> str:
-    """A new enrolment code."""
+async def make_code(config: CollectorConfig, agent: str, who: str, life: int) -> str:
+    """A new enrolment code, valid for ``life`` ms."""
     agents = load.load(config.inventory).agents
     if agent not in agents:
         raise CommandFailed(f"the inventory has no agent {agent!r}; it has: {', '.join(agents) or 'none'}")
     if agents[agent].revoked:
         raise CommandFailed(f"the inventory says that {agent} is revoked; take revoked: true out first")
     async with existing_store(config) as store:
-        return await _registry(config, store).make_code(agent, who)
+        return await _registry(config, store).make_code(agent, who, life)
 
 
 async def revoke(config: CollectorConfig, agent: str, who: str, reason: str) -> bool:
@@ -74,6 +75,37 @@ async def revoke(config: CollectorConfig, agent: str, who: str, reason: str) -> 
             raise CommandFailed(f"nobody knows an agent {agent!r}")
         await registry.revoke(agent, who, reason)
     return agent in agents and agents[agent].revoked
+
+
+async def keep(config: CollectorConfig, agent: str, name: str, who: str) -> list[str]:
+    """Keep one of the machines that run as an agent; without a ``name``, a line for each."""
+    zone = load.load(config.inventory).province.zone
+    async with existing_store(config) as store:
+        registry = _registry(config, store)
+        machines = await registry.machines(agent)
+        if not machines:
+            raise CommandFailed(f"several machines have not been seen as {agent!r}")
+        if not name:
+            return [_machine_line(machine, zone) for machine in machines]
+        chosen = [machine for machine in machines if machine.ident == name]
+        if len(chosen) != 1:
+            names = ", ".join(machine.ident for machine in machines)
+            raise CommandFailed(f"there is no machine {name!r} of {agent}; there are: {names}")
+        others = [machine for machine in machines if machine.ident != name]
+        await registry.keep(agent, chosen[0], others, who)
+    return [
+        f"{agent} stays the machine {_machine_line(chosen[0], zone)}.",
+        "It renews its certificate by itself within the hour; then what the others have is void. They are refused from "
+        "their next push on. If the wrong one stays, revoke the agent and enrol the right one with a new code.",
+    ]
+
+
+def _machine_line(machine: AgentMachine, zone: tzinfo) -> str:
+    since, last = (
+        datetime.fromtimestamp(at / 1000, zone).strftime("%Y-%m-%d %H:%M:%S") for at in (machine.since, machine.last)
+    )
+    name, boot = machine.name or "(no name)", machine.boot[:8] or "?"
+    return f"{machine.ident}: {name} at {machine.address}, boot {boot}, seen {since} to {last}"
 
 
 async def goals(config: CollectorConfig, day: str) -> list[str]:
@@ -105,7 +137,7 @@ async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str)
             one for one in reader.all_checks() if one.check is not None and (not agency or one.check.agency == agency)
         ]
         figures = await availability.figures(reader, chosen, [(window.start, window.end)])
-    table = [(one, figures[one.uid][0]) for one in chosen if figures[one.uid][0].total]
+    table = [(one, figures[one.row][0]) for one in chosen if figures[one.row][0].total]
     return _as_csv(table, window) if csv else _as_text(table, window, reader.inventory)
 
 

@@ -13,6 +13,7 @@ from alerts.mail import DurationBounds
 from collector.ledger.state_step import Span
 from collector.queries.availability import spans_since
 from collector.queries.reader import LedgerReader
+from inventory.protocol.identity import CheckIdentity
 from inventory.protocol.states import DOWN, UNKNOWN
 
 LOOK_BACK: Final = 86_400_000  # ms: how far back the last look before it is looked for
@@ -21,15 +22,17 @@ LOOK_BACK: Final = 86_400_000  # ms: how far back the last look before it is loo
 async def incident_bounds(reader: LedgerReader, incidents: Iterable[Incident]) -> dict[str, DurationBounds]:
     """By incident key; those that no one check shows are left out."""
     shown = {one.key: member for one in incidents if (member := defining_member(one)) is not None}
-    checks = {uid: entry for uid in {one.subject.check for one in shown.values()} if (entry := reader.by_uid(uid))}
+    checks = {
+        key: entry
+        for key, member in shown.items()
+        if (entry := reader.find(CheckIdentity(member.subject.agent, member.subject.check))) is not None
+    }
     if not checks:
         return {}
     begin = min(member.since for member in shown.values()) - LOOK_BACK
-    spans = await spans_since(reader, list(checks.values()), begin)
+    spans = await spans_since(reader, list({entry.row: entry for entry in checks.values()}.values()), begin)
     return {
-        key: bounds_from_spans(spans[member.subject.check], member.since, member.until)
-        for key, member in shown.items()
-        if member.subject.check in spans
+        key: bounds_from_spans(spans[entry.row], shown[key].since, shown[key].until) for key, entry in checks.items()
     }
 
 

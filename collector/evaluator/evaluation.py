@@ -7,7 +7,7 @@ and mails together.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -116,8 +116,8 @@ class EvaluationPipeline:
         # 7. The mails of the notices.
         mails = await self._written(result)
 
-        # 8. One commit: cursor, incidents and mails together.
-        await self.commit(result.state, evidence.cursor, result.changed, mails)
+        # 8. One commit: cursor, incidents, mails and what people did together.
+        await self.commit(result.state, evidence.cursor, result.changed, mails, commands)
         return EvaluationOutcome(result.changed, mails, result.wake_at, unconfirmed)
 
     async def _new_evidence(self) -> NewEvidence:
@@ -158,6 +158,7 @@ class EvaluationPipeline:
         cursor: EvaluatorCursor,
         changed: Sequence[Incident],
         mails: Sequence[OutgoingMail] = (),
+        commands: Sequence[Command] = (),
     ) -> None:
         """Durable when it returns, all of it or nothing. Raises StoreError."""
         accepted = tuple(self._accepted)
@@ -171,6 +172,8 @@ class EvaluationPipeline:
             tx.cursor.save(cursor)
             tx.incidents.put(changed)
             tx.outbox.put(mails)
+            for command in commands:
+                tx.audit.add(command.at, command.who, command.what, _audited(command))
 
         await self._parts.store.write(work)
         for incident in changed:
@@ -183,6 +186,12 @@ class EvaluationPipeline:
         if not self._parts.trust.trusted:
             return Ref.parse(key).kind != "collector"
         return self._parts.problems.is_unknown(key, now)
+
+
+def _audited(command: Command) -> dict[str, Any]:
+    """What the audit keeps of a command besides who gave it and when."""
+    more = {"until": command.until, "text": command.text, "by": command.by}
+    return {"incident": command.incident, **{name: value for name, value in more.items() if value}}
 
 
 def _log_change(incident: Incident, before: Incident | None) -> None:

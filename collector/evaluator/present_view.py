@@ -11,7 +11,7 @@ def causes_now(reader: LedgerReader, now: int, listening_since: int) -> PresentC
     fleet = reader.fleet
 
     def status_of(uid: str) -> CheckStatus | None:
-        entry = reader.by_uid(uid)
+        entry = reader.of_inventory(uid)
         return None if entry is None else fleet.status(reader.registered(entry), now)
 
     def contact(agent: str) -> AgentContact | None:

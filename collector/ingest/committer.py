@@ -15,7 +15,9 @@ import msgspec
 
 from collector.ingest.checkpoints import Checkpoints
 from collector.ingest.fleet import Fleet
-from collector.ingest.plans import Plans
+from collector.ingest.limits import PushError
+from collector.ingest.plans import EARLIEST_BIRTH, Plans
+from collector.ingest.quarantine import COMMIT, PUBLICATION
 from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames
 from collector.ingest.steps.apply import AddSums
 from collector.ingest.steps.dead_letters import DeadLetterBudget
@@ -134,8 +136,8 @@ class Committer:
             _fail(group, error)
         except Exception as error:
             if len(group) == 1:  # this one, and it alone, cannot be stored
-                log.exception("a push of %s cannot be stored", group[0].state.agent)
-                _fail(group, error)
+                item = group[0]
+                self._put_apart(item, COMMIT, error, item.placed.batch if item.placed is not None else 0)
                 return
             for item in group:
                 await self._commit([item])
@@ -146,7 +148,16 @@ class Committer:
             self.groups += 1
             self.committed += len(group)
             for item in group:
-                self._publish_item(item)
+                try:
+                    self._publish_item(item)
+                except Exception as error:
+                    self._put_apart(item, PUBLICATION, error, item.batch or (item.placed.batch if item.placed else 0))
+
+    def _put_apart(self, item: CommitItem, place: str, error: Exception, batch: int) -> None:
+        """What failed is this item alone: its agent is in quarantine, and its push is not acknowledged."""
+        if not self._fleet.quarantine.put(item.state.agent, place, error, batch):
+            log.error("a push of %s cannot be taken", item.state.agent, exc_info=error)
+        _fail([item], PushError(503, "the collector failed at this push; try again later", verdict="failed"))
 
     def _write(self, tx: Transaction, group: list[CommitItem]) -> None:
         """A group's rows, each table at once. An item's row gets its number."""
@@ -170,7 +181,11 @@ class Committer:
             if effect.dead_letters:
                 kept = self._dead_letter_budget.kept(agent, effect.dead_letters)
                 letters += [AddedDeadLetter(item.at, agent, new.reason, new.count, new.body) for new in kept]
-            born += [(at, row) for at, row in effect.born if self._plans.begins_earlier(at, row)]
+            effect.born = [one for one in effect.born if self._plans.begins_earlier(*one)]
+            if effect.born:
+                earliest = max(tx.certificates.first_issued(agent) or 0, EARLIEST_BIRTH)
+                effect.born = [(max(at, earliest), row) for at, row in effect.born]
+                born += effect.born
         tx.batches.add(batches)
         tx.spans.add(spans)
         tx.events.add(events)

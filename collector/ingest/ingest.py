@@ -12,8 +12,11 @@ from collector.ingest.limits import PushError, PushLimits
 from collector.ingest.maintenance import Maintenance
 from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
+from collector.ingest.quarantine import AgentQuarantine
+from collector.ingest.readmission import Readmission
 from collector.ingest.steps.dead_letters import DeadLetterReports
 from collector.ingest.steps.sequence import Sequencer
+from collector.keys.plan_signatures import PlanVerifier
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import Lifespan
@@ -24,14 +27,17 @@ log = logging.getLogger("collector.ingest")
 
 
 class Ingest:
-    """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
+    """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly.
 
-    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+    ``verifier``: whose signature under a plan counts; without it only plans that are served here do.
+    """
+
+    def __init__(self, store: Store, clock: Clock | None = None, *, verifier: PlanVerifier | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self.store = store
         self.trust = ClockTrust(self.clock)
-        self.plans = Plans(store)
-        self.fleet = Fleet(self.plans)
+        self.plans = Plans(store, verifier)
+        self.fleet = Fleet(self.plans, AgentQuarantine(self.clock.wall_ms))
         self.committer = Committer(store, self.plans, self.fleet)
         self.limits = PushLimits()
         self.pipeline = Pipeline(
@@ -46,6 +52,7 @@ class Ingest:
             reports=DeadLetterReports(),
         )
         self.maintenance = Maintenance(store, self.clock, self.trust, self.committer, self.pipeline.place_deferred)
+        self.readmission = Readmission(self.pipeline)
         self.pushes: dict[str, int] = {}  # by verdict, for the metrics
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -61,6 +68,7 @@ class Ingest:
         self._tasks.append(committing)
         await self.maintenance.begin()
         self._tasks.append(asyncio.create_task(self.maintenance.run(), name="ingest-maintenance"))
+        self._tasks.append(asyncio.create_task(self.readmission.run(), name="ingest-readmission"))
 
     def _committer_ended(self, committing: asyncio.Task[None]) -> None:
         """Without its committer no push is ever answered: the process has to end and start afresh."""
@@ -75,11 +83,12 @@ class Ingest:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.committer.save_all()
+        await self.fleet.quarantine.save(self.store)
         await self.maintenance.end()
 
     async def serve_plan(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
-        plan = await self.plans.store_plan(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
+        plan = await self.plans.serve(agent, encoded, self.clock.wall_ms(), lifespans)
         return plan.digest
 
     async def push(self, agent: str, body: bytes, uploading: int = 0) -> Ack:
@@ -90,8 +99,8 @@ class Ingest:
         self.limits.begin()
         try:
             ack = await self.pipeline.push(agent, body, self.clock.wall_ms() - uploading)
-        except PushError:
-            self._count("undecodable")
+        except PushError as refused:
+            self._count(refused.verdict)
             raise
         except StoreError as error:
             self._count("failed")

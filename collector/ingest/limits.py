@@ -13,12 +13,17 @@ BULK_RESULTS: Final = 200  # or results
 
 
 class PushError(Exception):
-    """An answer without acknowledgement: HTTP status and a sentence."""
+    """An answer without acknowledgement: HTTP status and a sentence. ``verdict``: how it is counted.
 
-    def __init__(self, status: int, message: str) -> None:
+    ``retry_after``: seconds after which a 503 may be tried again.
+    """
+
+    def __init__(self, status: int, message: str, *, verdict: str = "undecodable", retry_after: int = 5) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.verdict = verdict
+        self.retry_after = retry_after
 
 
 def is_bulk(push: Push) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from collector.ingest.ingest import Ingest
+from collector.ingest.quarantine import READ
 from inventory.base.families import Family, FamilySamples, Histogram
 from inventory.protocol.wire import Ack
 
@@ -21,6 +22,15 @@ FAILURES = Family(
 )
 DEAD_LETTERS = Family(
     "haidang_collector_dead_letters_total", "counter", "Records that could not be taken, since the start."
+)
+QUARANTINED = Family(
+    "haidang_collector_agents_quarantined", "gauge", "Agents of which nothing is taken until a person releases them."
+)
+ROWS_FAILED = Family(
+    "haidang_collector_rows_failed_total",
+    "counter",
+    "Rows of pages, answers, scrapes and evaluations that could not be made.",
+    ("place",),
 )
 CLOCK_TRUSTED = Family("haidang_collector_clock_trusted", "gauge", "1 while the collector believes its own clock.")
 DEFERRED = Family("haidang_collector_deferred_batches", "gauge", "Batches that wait for a clock that is believed.")
@@ -52,5 +62,8 @@ class IngestMetrics:
         yield WAITING.of(committer.waiting)
         yield FAILURES.of(committer.failures)
         yield DEAD_LETTERS.of(committer.dead_letters)
+        quarantine = self._ingest.fleet.quarantine
+        yield QUARANTINED.of(len(quarantine.agents))
+        yield ROWS_FAILED.by(((place,), quarantine.rows_failed[place]) for place in sorted(READ))
         yield CLOCK_TRUSTED.of(int(self._ingest.trust.trusted))
         yield DEFERRED.of(sum(len(state.deferred) for state in states))

@@ -1,7 +1,7 @@
 """The way of a push through ingest. Read it from top to bottom.
 
     1 decode     bytes to a message with numbers that can be; what is none is a dead letter, and refused
-    2 validate   its plans are kept; its batch is read by its plan, and bad results are set aside
+    2 validate   plans it brings are kept if they were served; its batch is read by its plan, bad results set aside
     3 sequence   the contact is noted; the batch continues its agent's chain, or it is told what to do instead
     4 place      its boot-time ms become the collector's time, with an error
     5 apply      its results go into spans, sums and events, on a successor of the agent's state
@@ -14,6 +14,7 @@ are newer than their agent's checkpoint take 1, 2, 4 and 5 again (:func:`replay`
 """
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ from collector.ingest.committer import CommitItem, Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.limits import BULK_BYTES, PushError, PushLimits, is_bulk
 from collector.ingest.plans import PlanError, Plans
+from collector.ingest.quarantine import STEPS
 from collector.ingest.state import AgentState
 from collector.ingest.steps.admission import decode_admitted
 from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
@@ -31,16 +33,26 @@ from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from collector.ingest.steps.examine import ExaminedBatch, examine
-from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, extent
+from collector.ingest.steps.place import (
+    REFUSED_PLACING,
+    decode_placement,
+    encode_placement,
+    extent,
+    is_placeable,
+)
 from collector.ingest.steps.sequence import Sequencer, Verdict
 from collector.ledger.placement import Placement
+from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch
 from inventory.base.clock import Clock
+from inventory.protocol.bounds import saturated
+from inventory.protocol.reasons import unpack
 from inventory.protocol.wire import Ack, Batch, Push, WireError, decode_push
 
 MAX_PLANS: Final = 16  # in one push
 MAX_REASON: Final = 200  # characters of why a body was refused
+QUARANTINE_RETRY: Final = 300  # seconds after which an agent in quarantine may come again
 
 
 class Application(msgspec.Struct, frozen=True):
@@ -69,23 +81,46 @@ class Pipeline:
 
         ``received``: ms of the collector's clock when it began to come in.
         """
+        self._refuse_quarantined(agent)
         push = await self._decode(agent, body) if len(body) < BULK_BYTES else None  # 1: a large one waits its turn
         bulk = push is None or is_bulk(push)
         async with self.limits.turn(agent, bulk=bulk):
-            push = push if push is not None else await self._decode(agent, body)  # 1
-            context = await self._validate(agent, push, body, received, bulk)  # 2
-            want = note_contact(context, self.plans)
-            verdict = await self.sequencer.sequence(context, want)  # 3
-            if verdict.word == "taken" and context.believed and not context.state.deferred:
-                application = place_and_apply(context)  # 4, 5
-                await self._commit(context, application)  # 6, 7
-                if application.refused:
-                    verdict = Verdict("refused", application.refused, verdict.want)
-            elif verdict.word == "taken":
-                await self._commit_deferred(context)  # 6, 7
-            else:
-                await self._commit_nothing(context)  # 7
-            return self._acknowledge(context, verdict)
+            self._refuse_quarantined(agent)
+            try:
+                return await self._take(agent, push, body, received, bulk)
+            except (PushError, StoreError):
+                raise
+            except Exception as error:  # what this agent sent, and nobody else's push
+                raise self._put_apart(agent, error) from error
+
+    async def _take(self, agent: str, push: Push | None, body: bytes, received: int, bulk: bool) -> Ack:
+        """All steps, in the agent's turn."""
+        push = push if push is not None else await self._decode(agent, body)  # 1
+        context = await self._validate(agent, push, body, received, bulk)  # 2
+        want = note_contact(context, self.plans)
+        verdict = await self.sequencer.sequence(context, want)  # 3
+        if verdict.word == "taken" and context.believed and not context.state.deferred:
+            application = place_and_apply(context)  # 4, 5
+            await self._commit(context, application)  # 6, 7
+            if application.refused:
+                verdict = Verdict("refused", application.refused, verdict.want)
+        elif verdict.word == "taken":
+            await self._commit_deferred(context)  # 6, 7
+        else:
+            await self._commit_nothing(context)  # 7
+        return self._acknowledge(context, verdict)
+
+    def _refuse_quarantined(self, agent: str) -> None:
+        """Raises PushError while the agent is in quarantine: it keeps what it has, and comes again."""
+        held = self.fleet.quarantine.agents.get(agent)
+        if held is not None:
+            words = f"this agent is in quarantine at the collector, and nothing it sends is taken: {unpack(held.why)}"
+            raise PushError(503, words, verdict="quarantined", retry_after=QUARANTINE_RETRY)
+
+    def _put_apart(self, agent: str, error: Exception, batch: int = 0) -> PushError:
+        """The agent at whose push the collector failed is in quarantine from now on. What to answer it."""
+        self.fleet.quarantine.put(agent, STEPS, error, batch)
+        return PushError(503, "the collector failed at this push; try again later", verdict="failed")
 
     # 1 decode
 
@@ -107,9 +142,9 @@ class Pipeline:
     # 2 validate
 
     async def _validate(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> IngestContext:
-        for encoded in push.plans[:MAX_PLANS]:
+        for encoded, signature in zip_longest(push.plans[:MAX_PLANS], push.signatures[:MAX_PLANS], fillvalue=b""):
             try:
-                await self.plans.store_plan(agent, encoded, received, served=False)
+                await self.plans.accept(agent, encoded, signature, received)
             except PlanError as error:
                 await self._reject(agent, encoded, str(error))
         return IngestContext(
@@ -174,10 +209,19 @@ class Pipeline:
 
     async def place_deferred(self) -> None:
         """Steps 1, 2 and 4 to 7 of every batch that waited for the clock, in order."""
+        held = self.fleet.quarantine.agents
         for agent in [name for name, state in self.fleet.agents.items() if state.deferred]:
             async with self.limits.agent_lock(agent):
-                while self.fleet.agents[agent].deferred and self.trust.recheck():
-                    await self._place_oldest(self.fleet.agents[agent].successor())
+                while agent not in held and self.fleet.agents[agent].deferred and self.trust.recheck():
+                    state = self.fleet.agents[agent].successor()
+                    try:
+                        await self._place_oldest(state)
+                    except StoreError:
+                        raise
+                    except Exception as error:
+                        number = self.fleet.agents[agent].deferred[0]
+                        if not self.fleet.quarantine.put(agent, STEPS, error, number):
+                            break  # the next second tries again
 
     async def _place_oldest(self, state: AgentState) -> None:
         number, state.deferred = state.deferred[0], state.deferred[1:]
@@ -202,7 +246,13 @@ def replay(row: StoredBatch, state: AgentState, plans: Plans, count_from: int) -
     What it brought into the store is there already, so its effect is let go.
     """
     state.batch, state.contact = row.id, max(state.contact, row.received)
-    context = stored_context(row, state, plans, count_from)  # 1, 2
+    try:
+        context = stored_context(row, state, plans, count_from)  # 1, 2
+    except Exception:
+        if row.placing != REFUSED_PLACING:
+            raise
+        state.dead = saturated(state.dead + 1)  # set aside by a person, and it need not be readable
+        return
     application = place_and_apply(context, row)  # 4, 5
     if application.add_sums is not None:
         application.add_sums(state.sums)
@@ -251,22 +301,24 @@ def place_and_apply(context: IngestContext, replayed: StoredBatch | None = None)
         if examined.unaccounted:
             data = {"frames": examined.unaccounted}
             effect.events.append(NewEvent(context.received, None, "frames unaccounted", data, True))
-        placement = _place(context.state, examined.batch, replayed)
+        placement = _place(context, examined.batch, replayed)
         add_sums = _apply(context, examined, placement)
         application = Application(None if placement is None else encode_placement(placement), add_sums)
-    context.state.dead += sum(letter.count for letter in effect.dead_letters)
+    context.state.dead = saturated(context.state.dead + sum(letter.count for letter in effect.dead_letters))
     return application
 
 
-def _place(state: AgentState, batch: Batch, replayed: StoredBatch | None) -> Placement | None:
+def _place(context: IngestContext, batch: Batch, replayed: StoredBatch | None) -> Placement | None:
     """Step 4. None: it cannot be placed."""
+    state = context.state
     for record in batch.records:
         state.timing = state.timing.with_record(batch.boot, record.kind, record.at, record.data)
     placement = (
         state.timing.place(batch.boot, *extent(batch)) if replayed is None else decode_placement(replayed.placing)
     )
-    if placement is not None:
-        state.timing = state.timing.with_placement(placement)
+    if placement is None or not is_placeable(placement, context.received):
+        return None
+    state.timing = state.timing.with_placement(placement)
     return placement
 
 
@@ -276,8 +328,8 @@ def _apply(context: IngestContext, examined: ExaminedBatch, placement: Placement
     if placement is not None:
         assert examined.plan is not None, "a batch of an unknown plan is refused"
         return apply_batch(PlacedPush(batch, examined.plan, placement, state, effect, context.count_from))
-    results = len(batch.states) + sum(run.count for run in batch.runs)
-    state.unplaceable += results
+    results = saturated(len(batch.states) + sum(run.count for run in batch.runs))
+    state.unplaceable = saturated(state.unplaceable + results)
     add_records(batch, context.received, effect)
     data = {"results": results, "boot": batch.boot.hex()}
     effect.events.append(NewEvent(context.received, None, "unplaceable", data, True))

@@ -11,6 +11,8 @@ from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
 from collector.ledger.state_step import LedgerTail
 from collector.store import cells
+from inventory.protocol.bounds import COUNT, LATENCY_US, MOMENT_MS, MOST
+from inventory.protocol.states import NAMES, UNKNOWN, UP
 from inventory.protocol.wire import Position
 
 MAX_RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
@@ -78,6 +80,48 @@ class AgentState(msgspec.Struct, kw_only=True):
         ledger = self.ledger.materialized()
         self.ledger = Ledger(ledger.tails.copy(), ledger.latest.copy())
         return self.ledger
+
+
+def check_sound(state: AgentState) -> None:
+    """Raises ValueError or TypeError for a state that cannot be: nobody who reads one has to ask. Cheap, for every
+    push: of the checks' tails :func:`check_tail` judges when they are read."""
+    moments = [at for at in (state.started, state.stopped) if at is not None]
+    if state.contact != 0:  # never heard
+        moments.append(state.contact)
+    counts = (state.batch, state.backlog, state.results, state.unplaceable, state.dead)
+    if not (all(map(MOMENT_MS.hold, moments)) and all(map(COUNT.hold, counts))):
+        raise ValueError("moments or counts that cannot be")
+    if not (
+        isinstance(state.health, dict)
+        and isinstance(state.about, dict)
+        and isinstance(state.recent, tuple)
+        and isinstance(state.deferred, tuple)
+        and isinstance(state.timing, Timing)
+        and isinstance(state.overlay, Overlay | None)
+        and isinstance(state.watermark, Position | None)
+    ):
+        raise TypeError("a field of another type")
+
+
+def check_tail(tail: LedgerTail) -> LedgerTail:
+    """The tail. Raises ValueError or TypeError for one that cannot be."""
+    if not (UP <= tail.state <= UNKNOWN and 0 <= tail.hold <= MOST and 0 <= tail.error_to <= MOST):
+        raise ValueError("a state that does not exist, or a hold that cannot be")
+    moments = (tail.start, tail.sure_from, tail.last)
+    if not all(-MOST <= at <= MOST for at in moments) or not 0 <= tail.error_from <= MOST:
+        raise ValueError("moments that cannot be")
+    if len(tail.settled) != len(NAMES) or not -MOST <= tail.looks <= MOST or not isinstance(tail.reason, str):
+        raise ValueError("counts that cannot be")
+    return tail
+
+
+def check_latest(newest: LatestResult) -> LatestResult:
+    """The result. Raises ValueError or TypeError for one that cannot be."""
+    if not (-MOST <= newest.at <= MOST and isinstance(newest.reason, str) and isinstance(newest.values, list)):
+        raise ValueError("a newest result that cannot be")
+    if newest.latency is not None and not LATENCY_US.hold(newest.latency):
+        raise ValueError("a latency that cannot be")
+    return newest
 
 
 class Checkpoint(msgspec.Struct, array_like=True, frozen=True):

@@ -1,9 +1,11 @@
 """The CA's and the listener's keys on disk: ``STATE/pki/{ca,server}.{key,pem}``, keys readable by nobody else."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from collector.keys import pki
+from collector.keys.plan_signatures import PlanVerifier
 from inventory.base import files
 
 DAY = 86_400_000
@@ -22,12 +24,27 @@ def authority(directory: Path, now: int) -> pki.CertificateAuthority:
     if not directory.exists():
         install(directory, pki.CertificateAuthority.create(now))
     try:
-        return pki.CertificateAuthority(key.read_bytes(), certificate.read_bytes())
+        return pki.CertificateAuthority(files.read(key), files.read(certificate))
     except (OSError, ValueError) as error:
         raise KeysBroken(
             f"{directory} does not hold a usable CA ({error}). Bring ca.key and ca.pem back from a backup "
             f"(haidang-collector restore); only if there is none, remove {directory} and enrol every agent again."
         ) from None
+
+
+def trusted(certificates: Iterable[Path]) -> list[str]:
+    """The CAs of other collectors, in PEM. Raises KeysBroken."""
+    texts = []
+    for file in certificates:
+        try:
+            texts.append(file.read_text("ascii"))
+            PlanVerifier(texts[-1:])
+        except (OSError, ValueError) as error:
+            raise KeysBroken(
+                f"agents.trusted_authorities: {file} does not hold the CA of a collector ({error}). "
+                "It is the file pki/ca.pem of that collector's state directory."
+            ) from None
+    return texts
 
 
 def install(directory: Path, ca: pki.CertificateAuthority) -> None:
@@ -49,9 +66,9 @@ def server(directory: Path, ca: pki.CertificateAuthority, names: tuple[str, ...]
     """
     certificate, key = directory / "server.pem", directory / "server.key"
     try:
-        pem = certificate.read_bytes()
+        pem = files.read(certificate)
         due = pki.not_after(pem) - now < pki.SERVER_DAYS * DAY // 2
-        stale = due or not pki.matches(key.read_bytes(), pem) or pki.names_of(pem) != {pki.SERVER_NAME, *names}
+        stale = due or not pki.matches(files.read(key), pem) or pki.names_of(pem) != {pki.SERVER_NAME, *names}
     except (OSError, ValueError):
         stale = True
     if stale:

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from collector.keys import plan_signatures
+
 SERVER_NAME = "haidang-collector"  # what agents verify, whatever address they dialled
 FINGERPRINT_BYTES = 20
 SECRET_BYTES = 10  # 80 bits, 16 characters
@@ -107,6 +109,10 @@ class CertificateAuthority:
         )
         return _key_pem(key), certificate.public_bytes(serialization.Encoding.PEM)
 
+    def sign_plan(self, agent: str, encoded: bytes) -> bytes:
+        """The signature that goes with an agent's plan when it is served (:mod:`collector.keys.plan_signatures`)."""
+        return plan_signatures.sign(self._key, agent, encoded)
+
     def _issuer_key(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
@@ -124,8 +130,18 @@ def request_key(csr_pem: str) -> bytes:
 
 
 def new_serial(now: int, above: int = 0) -> int:
-    """A serial number that grows with ``now`` (ms since the epoch), unguessable in its low bits, above ``above``."""
-    return max((now << SERIAL_RANDOM_BITS) | secrets.randbits(SERIAL_RANDOM_BITS), above + 1)
+    """A serial number that grows with ``now`` (ms since the epoch), unguessable in its low bits, above ``above``.
+
+    Also when the clock has gone back there is room between the two (``serial_between``).
+    """
+    low = secrets.randbits(SERIAL_RANDOM_BITS)
+    return max((now << SERIAL_RANDOM_BITS) | low, above + (1 << SERIAL_RANDOM_BITS) + low)
+
+
+def serial_between(low: int, high: int) -> int | None:
+    """A serial number between these two, with room for hundreds more above it; None when there is none."""
+    room = min(high - low - 1, 1 << SERIAL_RANDOM_BITS)
+    return low + 1 + secrets.randbelow(max(1, room >> 9)) if room > 0 else None
 
 
 def serials_up_to(now: int) -> int:
@@ -172,7 +188,7 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey | ed25519.Ed25519P
         csr = x509.load_pem_x509_csr(csr_pem.encode("ascii"))
         valid = csr.is_signature_valid
         public = csr.public_key()
-    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
         raise RequestRefused("this is not a certificate request in PEM") from None
     if not valid:
         raise RequestRefused("the certificate request is not signed by its own key")

@@ -15,6 +15,7 @@ Rules, with l the last look and n the next (DESIGN, the truth about time):
 
 import msgspec
 
+from inventory.protocol.bounds import saturated
 from inventory.protocol.states import UNKNOWN
 
 
@@ -98,7 +99,7 @@ def prolonged(tail: LedgerTail, last: int, looks: int, hold: int, error: int) ->
     settled[tail.state] += last - tail.last
     new.last = last
     new.hold = hold
-    new.looks += looks
+    new.looks = saturated(new.looks + looks)
     new.error_to = error
     return new
 
@@ -129,7 +130,7 @@ def step(
         settled[state] += last - before
         tail.last = last
         tail.hold = hold
-        tail.looks += looks
+        tail.looks = saturated(tail.looks + looks)
         tail.error_to = error
         return
 

@@ -55,9 +55,7 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
         yield _family(family, heard, value, openmetrics)
     yield head(INFO, openmetrics)
     for one in agents:
-        about = {name: str(one.state.about.get(name, ""))[:100] for name in ("version", "platform")}
-        if any(about.values()):
-            yield f"{INFO.name}{{{one.labelled.labels},{labels(**about)}}} 1\n"
+        yield one.alone([one], _info)
     for name, figure in _figures(heard).items():
 
         def reported(state: AgentState, name: str = name, per: int = figure.per) -> float | None:
@@ -69,11 +67,16 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
 def _family(
     family: Family, agents: Sequence[ScrapedAgent], value: Callable[[AgentState], float | None], openmetrics: bool
 ) -> str:
-    return head(family, openmetrics) + "".join(
-        f"{family.name}{{{one.labelled.labels}}} {number(known)}\n"
-        for one in agents
-        if (known := value(one.state)) is not None
-    )
+    def line(one: ScrapedAgent) -> str:
+        known = value(one.state)
+        return "" if known is None else f"{family.name}{{{one.labelled.labels}}} {number(known)}\n"
+
+    return head(family, openmetrics) + "".join(one.alone([one], line) for one in agents)
+
+
+def _info(one: ScrapedAgent) -> str:
+    about = {name: str(one.state.about.get(name, ""))[:100] for name in ("version", "platform")}
+    return f"{INFO.name}{{{one.labelled.labels},{labels(**about)}}} 1\n" if any(about.values()) else ""
 
 
 def _figures(heard: Sequence[ScrapedAgent]) -> Mapping[str, HealthFigure]:

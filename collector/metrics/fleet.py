@@ -7,17 +7,19 @@ each family whole before the next as the format asks; between pieces the thread 
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from itertools import chain, islice
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from collector.ingest.fleet import Fleet
-from collector.ingest.state import AgentState
+from collector.ingest.quarantine import SCRAPE
+from collector.ingest.state import AgentState, check_tail
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family
 from inventory.protocol.states import DOWN, NAMES, UNKNOWN
+
+T = TypeVar("T")
 
 PIECE: Final = 1 << 18  # characters handed over at once
 SLICE_CHECKS: Final = 300  # checks between two breaths, about a millisecond
@@ -85,21 +87,35 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         """What a check is; None while it is not known."""
         if self.state.overlay is None:  # nearly all: what the ledger says
             tail = self.state.tails.get(row)
+            if tail is not None:
+                check_tail(tail)
             return tail.state if tail is not None and tail.speaks(now) else None
         status = self.fleet.status(self.fleet.checks[row], now)
         return status.state if status is not None and status.state != UNKNOWN else None
 
     def codes(self, now: int) -> Iterator[int]:
         """What each check is, as haidang_check_state has it: the checks with a row, then the pending ones."""
-        excluded = self.excluded
         for row, _ in self.labelled.checks:
-            if row in excluded:
-                yield EXCLUDED
-            else:
-                state = self.known_state(row, now)
-                yield UNKNOWN if state is None else state
+            try:
+                yield self.code(row, now)
+            except Exception:
+                yield UNKNOWN  # the check's own series says so to the quarantine
         for uid, _ in self.labelled.pending:
-            yield EXCLUDED if uid in self.excluded_pending else UNKNOWN
+            yield self.pending_code(uid)
+
+    def code(self, row: int, now: int) -> int:
+        """What a check is, or that its time does not count."""
+        if row in self.excluded:
+            return EXCLUDED
+        state = self.known_state(row, now)
+        return UNKNOWN if state is None else state
+
+    def pending_code(self, uid: str) -> int:
+        return EXCLUDED if uid in self.excluded_pending else UNKNOWN
+
+    def alone(self, items: Iterable[T], make: Callable[[T], str]) -> str:
+        """What is made of each, without what cannot be."""
+        return "".join(self.fleet.quarantine.rows(SCRAPE, items, lambda item: self.state.agent, make))
 
     def heard(self, now: int) -> bool:
         """Whether the agent pushes: what it said of itself is of the present."""
@@ -163,8 +179,14 @@ def _settled(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -
             yield f"haidang_check_settled_timestamp_seconds{{{who}}} {tail.last / 1000}\n"
 
 
+def _state(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+    for row, who in checks:
+        yield f"haidang_check_state{{{who}}} {agent.code(row, now)}\n"
+
+
 CHECK_FAMILIES: tuple[tuple[Family, Lines], ...] = (
     (UP, _up),
+    (STATE, _state),
     (SECONDS, _seconds),
     (LATENCY, _latency),
     (LAST, _last),
@@ -179,20 +201,24 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
         for one in agents:
             checks = one.labelled.checks
             for at in range(0, len(checks), SLICE_CHECKS):
-                yield "".join(lines(one, checks[at : at + SLICE_CHECKS], now))
-            if family is SECONDS and one.labelled.pending:
+                yield _slice(lines, one, checks[at : at + SLICE_CHECKS], now)
+            if family is SECONDS:
                 yield "".join(_seconds_of(who, NOTHING_SETTLED) for _, who in one.labelled.pending)
-    yield head(STATE, openmetrics)
-    for one in agents:
-        series = chain(one.labelled.checks, one.labelled.pending)
-        coded = zip(series, one.codes(now), strict=True)
-        while part := "".join(
-            f"haidang_check_state{{{who}}} {code}\n" for (_, who), code in islice(coded, SLICE_CHECKS)
-        ):
-            yield part
+            elif family is STATE:
+                yield "".join(
+                    f"haidang_check_state{{{who}}} {one.pending_code(uid)}\n" for uid, who in one.labelled.pending
+                )
     yield head(INFO, openmetrics)
     for one in agents:
         yield one.labelled.infos
+
+
+def _slice(lines: Lines, one: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> str:
+    """Lines of some checks; where that fails, each by itself, without those that cannot be made."""
+    try:
+        return "".join(lines(one, checks, now))
+    except Exception:
+        return one.alone(checks, lambda check: "".join(lines(one, [check], now)))
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ kind declares: of those that a province has by the ten thousand only what people
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from collector.metrics.exposition import head
 from collector.metrics.fleet import CHECK_LABELS, ScrapedAgent
@@ -67,13 +68,19 @@ def power(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:
     lines = []
     about_power = about("power")
     for one in agents:
-        registered, tails = one.fleet.checks, one.state.tails
+        registered = one.fleet.checks
         for row, who in one.labelled.checks:
-            if registered[row].kind not in about_power or (tail := tails.get(row)) is None:
-                continue
-            lines += [f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(tail.settled)]
+            if registered[row].kind in about_power:
+                lines.append(one.alone([(row, who)], partial(_power_lines, one)))
     if lines:
         yield head(POWER, openmetrics) + "".join(lines)
+
+
+def _power_lines(one: ScrapedAgent, check: tuple[int, str]) -> str:
+    row, who = check
+    tail = one.state.tails.get(row)
+    settled = tail.settled if tail is not None else ()
+    return "".join(f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(settled))
 
 
 def _newest(agents: Sequence[ScrapedAgent], now: int, kinds: Mapping[str, Kind]) -> dict[str, list[Measured]]:
@@ -81,9 +88,9 @@ def _newest(agents: Sequence[ScrapedAgent], now: int, kinds: Mapping[str, Kind])
     newest: dict[str, list[Measured]] = {}
     exporting = {name for name, kind in kinds.items() if kind.exported}
     for one in agents:
-        registered, tails = one.fleet.checks, one.state.tails
+        registered = one.fleet.checks
         for row, who in one.labelled.checks:
             check = registered[row]
-            if check.kind in exporting and (tail := tails.get(row)) and tail.speaks(now):
+            if check.kind in exporting and (tail := one.fleet.tail(check)) and tail.speaks(now):
                 newest.setdefault(check.kind, []).append((who, one.fleet.measures(check)))
     return newest

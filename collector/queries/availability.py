@@ -15,20 +15,20 @@ from collector.store.records import Lifespan
 
 async def figures(
     reader: LedgerReader, of: Sequence[CheckEntry], windows: Sequence[Interval]
-) -> dict[str, list[Figure]]:
-    """By uid, the figure over each window up to now, with what is excluded left out."""
+) -> dict[int, list[Figure]]:
+    """By the check's row, the figure over each window up to now, with what is excluded left out."""
     if not of:
         return {}
     now, tails = reader.wall(), reader.tails(of)
     counted = CountedTime(await exclusions_in_force(reader), reader.lifespan, now)
     begin = min(window[0] for window in windows)
 
-    def work(tx: Transaction) -> dict[str, list[Figure]]:
-        by_uid = {}
+    def work(tx: Transaction) -> dict[int, list[Figure]]:
+        by_row = {}
         for entry in of:
             spans = reader.history(tx, entry, tails.get(entry.row), begin, now)
-            by_uid[entry.uid] = [figure(spans, counted.of(entry, window)) for window in windows]
-        return by_uid
+            by_row[entry.row] = [figure(spans, counted.of(entry, window)) for window in windows]
+        return by_row
 
     return await reader.read(work)
 
@@ -49,31 +49,31 @@ async def figure_with_evidence(
     return await reader.read(work)
 
 
-async def spans_since(reader: LedgerReader, of: Sequence[CheckEntry], begin: int) -> dict[str, list[Span]]:
-    """By uid, all that touches time from ``begin`` on, the open span as it stands."""
+async def spans_since(reader: LedgerReader, of: Sequence[CheckEntry], begin: int) -> dict[int, list[Span]]:
+    """By the check's row, all that touches time from ``begin`` on, the open span as it stands."""
     now, tails = reader.wall(), reader.tails(of)
 
-    def work(tx: Transaction) -> dict[str, list[Span]]:
-        return {one.uid: reader.history(tx, one, tails.get(one.row), begin, now) for one in of}
+    def work(tx: Transaction) -> dict[int, list[Span]]:
+        return {one.row: reader.history(tx, one, tails.get(one.row), begin, now) for one in of}
 
     return await reader.read(work)
 
 
 async def timelines(
     reader: LedgerReader, of: Sequence[CheckEntry], window: Interval
-) -> dict[str, list[TimelineSegment]]:
-    """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
+) -> dict[int, list[TimelineSegment]]:
+    """By the check's row, what each check was over a window up to now, moment by moment, what is excluded marked."""
     if not of:
         return {}
     now, tails = reader.wall(), reader.tails(of)
     counted = CountedTime(await exclusions_in_force(reader), reader.lifespan, now)
 
-    def work(tx: Transaction) -> dict[str, list[TimelineSegment]]:
-        by_uid = {}
+    def work(tx: Transaction) -> dict[int, list[TimelineSegment]]:
+        by_row = {}
         for entry in of:
             spans = reader.history(tx, entry, tails.get(entry.row), window[0], now)
-            by_uid[entry.uid] = timeline(spans, counted.of(entry, window))
-        return by_uid
+            by_row[entry.row] = timeline(spans, counted.of(entry, window))
+        return by_row
 
     return await reader.read(work)
 

@@ -108,10 +108,10 @@ async def backup_histories(
 ) -> dict[str, BackupHistory]:
     """By the backup's id, how it was over a window up to now."""
     entries = [one.entry for status in statuses for one in status.evidence if one.entry is not None]
-    by_uid = await timelines(reader, entries, window)
+    by_row = await timelines(reader, entries, window)
     histories = {}
     for status in statuses:
-        together = combine((by_uid[uid] for uid in status.backup.checks if uid in by_uid), ALL)
+        together = combine((by_row[one.entry.row] for one in status.evidence if one.entry is not None), ALL)
         histories[status.backup.id] = BackupHistory(_since(together, status.state, window[0]), measure(together))
     return histories
 
@@ -128,7 +128,7 @@ def _since(together: Sequence[TimelineSegment], state: int, begin: int) -> int |
 
 
 def _evidence(reader: LedgerReader, name: str, uid: str, now: int) -> BackupEvidence:
-    entry = reader.by_uid(uid)
+    entry = reader.of_inventory(uid)
     if entry is None or reader.registered(entry).ended is not None:
         return BackupEvidence(name, None, NO_STATUS_YET)
     return BackupEvidence(name, entry, reader.status(entry, now), reader.measures(entry))

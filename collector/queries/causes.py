@@ -6,13 +6,16 @@ from typing import Final, TypeVar
 
 from alerts.incident.problem import Cause
 from alerts.notify.memo import cached_by_inventory
-from collector.causes.elements import service
+from collector.causes.elements import Root, service
 from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
+from collector.causes.explain import cause_of
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
+from collector.causes.words import no_evidence
 from collector.ingest.fleet import Fleet
+from collector.ledger.counted import Interval
 from collector.ledger.state_step import Span
-from collector.queries.reader import DAY, LedgerReader
+from collector.queries.reader import DAY, CheckEntry, LedgerReader
 from collector.store.interfaces.store import Transaction
 from inventory.model.entities import Inventory
 from inventory.protocol.causes import NOT_KNOWN
@@ -38,7 +41,7 @@ def cause_analysis(reader: LedgerReader, tx: Transaction, begin: int, now: int) 
 
     @cache
     def spans(uid: str) -> list[Span]:
-        entry = reader.by_uid(uid)
+        entry = reader.of_inventory(uid)
         if entry is None:
             return []
         return reader.history(tx, entry, fleet.tail(reader.registered(entry)), earlier, now)
@@ -48,7 +51,7 @@ def cause_analysis(reader: LedgerReader, tx: Transaction, begin: int, now: int) 
         return agent_life(tx.events.agent_life(agent, earlier), _heard(agent, inventory, fleet))
 
     def ended(uid: str) -> int | None:
-        entry = reader.by_uid(uid)
+        entry = reader.of_inventory(uid)
         return None if entry is None else reader.registered(entry).ended
 
     runs = tuple((run.started, run.alive) for run in tx.life.runs(earlier, now + DAY))
@@ -66,7 +69,15 @@ def _heard(agent: str, inventory: Inventory, fleet: Fleet) -> int:
     if state is None:
         return 0
     timeout = max((check.timeout for check in inventory.checks.values() if check.agent == agent), default=0)
-    return max(max((tail.last for tail in state.tails.values()), default=0) - timeout, 0)
+    return max(fleet.reached(agent) - timeout, 0)
+
+
+def check_cause(analysis: CauseAnalysis, entry: CheckEntry, window: Interval) -> Cause:
+    """Why a check was not up for most of a window. Of one that left the inventory nothing leads anywhere any more."""
+    if entry.check is None:
+        root = Root(service(entry.uid), NOT_KNOWN)
+        return cause_of(root, "probable", no_evidence(entry.uid, ""))
+    return leading_cause(analysis.verdicts(entry.uid, window), entry.uid)
 
 
 def leading_cause(verdicts: Sequence[CauseVerdict], uid: str) -> Cause:

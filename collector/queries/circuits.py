@@ -43,5 +43,5 @@ async def with_downtime(reader: LedgerReader, link_ids: Iterable[str], begin: in
 
 def checks_of_link(reader: LedgerReader, link: str) -> list[CheckEntry]:
     """The registered checks of both its ends that look at the circuit."""
-    entries = [reader.by_uid(uid) for uid in topology(reader.inventory).link_checks(link)]
+    entries = [reader.of_inventory(uid) for uid in topology(reader.inventory).link_checks(link)]
     return [entry for entry in entries if entry is not None]

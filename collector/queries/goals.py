@@ -36,7 +36,7 @@ async def evaluate_goals(reader: LedgerReader, goal_windows: Sequence[tuple[Goal
     zone = inventory.province.zone
     groups = {goal.id: members(goal, inventory) for goal, _ in goal_windows}
     needed = {uid for group in groups.values() for member in group for uid in member.checks}
-    entries = {entry.uid: entry for entry in reader.all_checks() if entry.uid in needed}
+    entries = {uid: entry for uid in needed if (entry := reader.of_inventory(uid)) is not None}
     tails = reader.tails(entries.values())
     exclusions = await exclusions_in_force(reader)
     begin = min(window.start for _, window in goal_windows)

@@ -80,7 +80,7 @@ def _measures(reader: LedgerReader, entry: CheckEntry, sums: Sequence[SumBucket]
     kind = kinds.load().get(entry.kind)
     names = {LATENCY, *(measure.name for measure in (kind.measures if kind is not None else ()))}
     for plan in {one.plan for one in sums}:
-        names |= {column.name for column in reader.fleet.columns(plan, entry.kind)}
+        names |= {column.name for column in reader.fleet.columns(entry.agent, plan, entry.kind)}
     return names
 
 
@@ -90,7 +90,7 @@ def _points(
     """Added up by bucket, in units."""
     total: dict[int, tuple[int, float, float, float]] = {}
     for one in sums:
-        columns = reader.fleet.columns(one.plan, entry.kind)
+        columns = reader.fleet.columns(entry.agent, one.plan, entry.kind)
         places = {LATENCY: (0, MICROSECONDS)} | {c.name: (n, c.per) for n, c in enumerate(columns, 1)}
         place, per = places.get(measure, (len(one.measures), 1))
         if place >= len(one.measures) or not one.measures[place][0]:

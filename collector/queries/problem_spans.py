@@ -6,7 +6,7 @@ import msgspec
 
 from alerts.incident.problem import Cause
 from collector.causes.verdicts import CauseAnalysis
-from collector.queries.causes import analyse_causes, leading_cause
+from collector.queries.causes import analyse_causes, check_cause
 from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.protocol.states import UP
 
@@ -36,26 +36,26 @@ def open_problem_spans(reader: LedgerReader) -> list[ProblemSpan]:
 
 async def past_problem_spans(reader: LedgerReader, limit: int, before: int | None = None) -> list[ProblemSpan]:
     """Closed spans that were not up, by their end, newest first."""
-    by_row = {entry.row: entry for entry in reader.all_checks()}
     spans = await reader.read(lambda tx: tx.spans.not_up(limit, before or FOREVER))
     return [
-        ProblemSpan(by_row[one.check], one.span.state, one.span.start, one.span.end, one.span.reason)
+        ProblemSpan(entry, one.span.state, one.span.start, one.span.end, one.span.reason)
         for one in spans
-        if one.check in by_row
+        if (entry := reader.of_row(one.check)) is not None
     ]
 
 
-async def problem_span_causes(reader: LedgerReader, spans: Sequence[ProblemSpan]) -> dict[tuple[str, int], Cause]:
-    """By uid and start, why each check was not up for most of the time."""
+async def problem_span_causes(reader: LedgerReader, spans: Sequence[ProblemSpan]) -> dict[tuple[int, int], Cause]:
+    """By the check's row and start, why each check was not up for most of the time."""
     if not spans:
         return {}
     now = reader.wall()
 
-    def work(analysis: CauseAnalysis) -> dict[tuple[str, int], Cause]:
-        causes = {}
-        for one in spans:
-            verdicts = analysis.verdicts(one.entry.uid, (one.start, now if one.end is None else one.end))
-            causes[one.entry.uid, one.start] = leading_cause(verdicts, one.entry.uid)
-        return causes
+    def work(analysis: CauseAnalysis) -> dict[tuple[int, int], Cause]:
+        return {
+            (one.entry.row, one.start): check_cause(
+                analysis, one.entry, (one.start, now if one.end is None else one.end)
+            )
+            for one in spans
+        }
 
     return await analyse_causes(reader, work, min(one.start for one in spans))

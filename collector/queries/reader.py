@@ -1,22 +1,26 @@
 """Reads the ledger as of one moment: which checks there are, what they are now, and their spans. Every subject's
 queries are functions over this reader.
 
+A check is found by agent and uid, or by its row, which stands for both; nothing here is looked up by a uid alone.
+
 What is closed is in the store, what is open in the published states. A state is taken first and the store read after,
 so a span that the store has beyond the state is left out: every answer is of one moment.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from collector.ingest.fleet import Fleet
+from collector.ingest.quarantine import EVALUATION
 from collector.ledger.figures import history
 from collector.ledger.state_step import LedgerTail, Span
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import Lifespan, RegisteredCheck
 from inventory.model.entities import Check, Inventory
+from inventory.protocol.identity import CheckIdentity
 from inventory.protocol.states import NO_STATUS_YET, CheckStatus
 
 DAY: Final = 86_400_000
@@ -31,7 +35,20 @@ class CheckEntry(msgspec.Struct, frozen=True):
     name: str
     kind: str
     agent: str
-    check: Check | None  # the inventory's; None: it is no longer there
+    check: Check | None  # the inventory's, at the same agent; None: it is no longer there
+
+    @property
+    def identity(self) -> CheckIdentity:
+        return CheckIdentity(self.agent, self.uid)
+
+
+class CheckRegister(msgspec.Struct, frozen=True):
+    """Every check ever registered, as the inventory in force names it."""
+
+    key: tuple[int, int] | None = None  # of what it was made
+    entries: Sequence[CheckEntry] = ()  # the inventory's in its order first
+    by_identity: Mapping[CheckIdentity, CheckEntry] = {}
+    by_row: Mapping[int, CheckEntry] = {}
 
 
 class InventorySource(Protocol):
@@ -62,7 +79,7 @@ class LedgerReader:
         self.live = live
         self._store = store
         self._inventories = inventories
-        self._entries: tuple[Any, list[CheckEntry], dict[str, CheckEntry]] = (None, [], {})
+        self._register = CheckRegister()
 
     @property
     def inventory(self) -> Inventory:
@@ -79,9 +96,9 @@ class LedgerReader:
 
     # -- the register
 
-    def all_checks(self) -> list[CheckEntry]:
+    def all_checks(self) -> Sequence[CheckEntry]:
         """Every check ever registered, the inventory's in its order first."""
-        return self._register()[1]
+        return self._current_register().entries
 
     def current_checks(self) -> list[CheckEntry]:
         """The checks that the inventory has and that have not ended."""
@@ -89,8 +106,17 @@ class LedgerReader:
             entry for entry in self.all_checks() if entry.check is not None and self.registered(entry).ended is None
         ]
 
-    def by_uid(self, uid: str) -> CheckEntry | None:
-        return self._register()[2].get(uid)
+    def find(self, identity: CheckIdentity) -> CheckEntry | None:
+        return self._current_register().by_identity.get(identity)
+
+    def of_inventory(self, uid: str) -> CheckEntry | None:
+        """The check of the inventory that has this uid there, at the agent that the inventory gives it to; None while
+        that agent was never told of it."""
+        check = self.inventory.checks.get(uid)
+        return None if check is None else self.find(check.identity)
+
+    def of_row(self, row: int) -> CheckEntry | None:
+        return self._current_register().by_row.get(row)
 
     def registered(self, entry: CheckEntry) -> RegisteredCheck:
         """The check's row in the register as it is now."""
@@ -129,16 +155,23 @@ class LedgerReader:
             closed = [span for span in closed if span.sure_from < tail.sure_from]
         elif closed and closed[-1].sure_from >= tail.sure_from:
             return closed
-        return history(closed, tail, now)
+        try:
+            return history(closed, tail, now)
+        except Exception as error:
+            self.fleet.quarantine.row_failed(EVALUATION, entry.agent, error)
+            return closed
 
-    def _register(self) -> tuple[Any, list[CheckEntry], dict[str, CheckEntry]]:
+    def _current_register(self) -> CheckRegister:
         """Made anew when the inventory or the register of checks has changed."""
         key = (self._inventories.version, len(self.fleet.checks))
-        if self._entries[0] != key:
-            checks = self.inventory.checks
-            order = {uid: place for place, uid in enumerate(checks)}
+        register = self._register
+        if register.key != key:
+            checks = {check.identity: check for check in self.inventory.checks.values()}
+            order = {identity: place for place, identity in enumerate(checks)}
             registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
-            entries = [CheckEntry(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
-            entries.sort(key=lambda entry: (order.get(entry.uid, len(order)), entry.row))
-            self._entries = (key, entries, {entry.uid: entry for entry in reversed(entries)})
-        return self._entries
+            entries = [CheckEntry(row, c.uid, c.name, c.kind, c.agent, checks.get(c.identity)) for row, c in registered]
+            entries.sort(key=lambda entry: (order.get(entry.identity, len(order)), entry.row))
+            register = self._register = CheckRegister(
+                key, entries, {entry.identity: entry for entry in entries}, {entry.row: entry for entry in entries}
+            )
+        return register

@@ -57,10 +57,10 @@ class AgencyAvailability:
         windows = [(window.start, window.end) for window in (window_at(name, now, zone) for name in WINDOWS)]
         totals: dict[tuple[str, str], Figure] = {}
         for chunk in _chunks(reader.current_checks()):
-            by_uid = await figures(reader, chunk, windows)
+            by_row = await figures(reader, chunk, windows)
             for entry in chunk:
                 assert entry.check is not None
-                for name, figure in zip(WINDOWS, by_uid[entry.uid], strict=True):
+                for name, figure in zip(WINDOWS, by_row[entry.row], strict=True):
                     key = (entry.check.agency, name)
                     totals[key] = added(totals[key], figure) if key in totals else figure
         self.figures = totals

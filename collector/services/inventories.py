@@ -1,6 +1,8 @@
 """The inventory in force: read at the start, again when its files change; a broken edit keeps the last good one."""
 
 import asyncio
+import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,14 +11,20 @@ from pathlib import Path
 
 from collector.ingest.ingest import Ingest
 from collector.ingest.plans import PlanError
-from collector.store.records import Lifespan
+from collector.store.errors import StoreError
+from collector.store.interfaces.store import Transaction
+from collector.store.records import AuditFilter, Lifespan
 from collector.store.revocations import Revocations
-from inventory.assembly import load, planning
+from inventory.assembly import directory, load, planning
 from inventory.base.problems import Problem
 from inventory.model.entities import Inventory
 from inventory.protocol.plan import Plan, digest_of
+from inventory.yaml.nodes import MAX_BYTES
 
 log = logging.getLogger(__name__)
+
+CHANGED = "change of inventory"  # in the audit
+WHOSE_FILES = "the inventory's files"  # there: whoever may write them
 
 Signature = tuple[tuple[str, int, int], ...]
 
@@ -55,14 +63,17 @@ class LiveInventory:
         changed = signature != self._loaded_signature
         if changed:
             self._loaded_signature = signature
-            inventory, problems = await asyncio.to_thread(load.load_with_problems, self._directory)
+            folder = self._directory
+            inventory, problems = await asyncio.to_thread(load.load_with_problems, folder)
             self._report(problems)
             if _is_valid(inventory, problems):
                 await asyncio.to_thread(self._keep_copy)
             elif not self.loaded:
-                inventory, problems = await asyncio.to_thread(load.load_with_problems, self._copy)
+                folder = self._copy
+                inventory, problems = await asyncio.to_thread(load.load_with_problems, folder)
             changed = _is_valid(inventory, problems)
             if changed and inventory is not None:
+                await self._note_change(folder, inventory)
                 self.current = inventory
                 self.loaded = self._wall()
                 self._revocations.inventory = frozenset(a.id for a in inventory.agents.values() if a.revoked)
@@ -94,26 +105,43 @@ class LiveInventory:
                 # the collector goes on with what it has, whatever a file does to the reader
                 log.exception("the inventory could not be looked at")
 
+    async def _note_change(self, folder: Path, inventory: Inventory) -> None:
+        """A row of the audit, unless these are the files that it named last: also of what changed while nobody ran."""
+        digest = await asyncio.to_thread(_digest_of, folder)
+        counts = {"agencies": len(inventory.agencies), "agents": len(inventory.agents), "checks": len(inventory.checks)}
+        now = self._wall()
+
+        def work(tx: Transaction) -> None:
+            last = tx.audit.newest(AuditFilter(what=CHANGED), 1)
+            before = json.loads(last[0].data)["after"] if last else None
+            if before != digest:
+                tx.audit.add(now, WHOSE_FILES, CHANGED, {"before": before, "after": digest, **counts})
+
+        try:
+            await self._ingest.store.write(work)
+        except StoreError as error:  # the change comes into force all the same; the next start finds that it is missing
+            log.error("the change of the inventory could not be written into the audit: %s", error)
+
     def _keep_copy(self) -> None:
         """The files as they are, beside the store; a failure costs only what the copy is for."""
         fresh, old = self._copy.with_suffix(".new"), self._copy.with_suffix(".old")
         try:
             shutil.rmtree(fresh, ignore_errors=True)
-            for file in load.files_of(self._directory):
+            for file in directory.files_of(self._directory):
                 place = fresh / file.relative_to(self._directory)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
+                place.write_bytes(directory.read(self._directory, file, MAX_BYTES))
             shutil.rmtree(old, ignore_errors=True)
             if self._copy.exists():
                 self._copy.rename(old)
             fresh.rename(self._copy)
             shutil.rmtree(old, ignore_errors=True)
-        except OSError as error:
+        except (OSError, directory.NotRead) as error:
             log.warning("the last good inventory could not be copied to %s: %s", self._copy, error)
 
     def _file_signature(self) -> Signature:
         files = []
-        for file in load.files_of(self._directory):
+        for file in directory.files_of(self._directory):
             try:
                 status = file.stat()
             except OSError:
@@ -155,6 +183,19 @@ class LiveInventory:
 
 def _is_valid(inventory: Inventory | None, problems: Sequence[Problem]) -> bool:
     return inventory is not None and all(problem.warning for problem in problems)
+
+
+def _digest_of(base: Path) -> str:
+    """Of the inventory's files, by their names and content: SHA-256 in hex. One that is not read counts as empty."""
+    digest = hashlib.sha256()
+    for file in directory.files_of(base):
+        try:
+            content = directory.read(base, file, MAX_BYTES)
+        except directory.NotRead:
+            content = b""
+        name = str(file.relative_to(base)).encode(errors="replace")
+        digest.update(b"%d %d " % (len(name), len(content)) + name + content)
+    return digest.hexdigest()
 
 
 def _ended_checks(inventory: Inventory, today: date) -> dict[str, dict[str, Lifespan]]:

@@ -55,7 +55,7 @@ class PresentExclusions:
         inventory = self._reader.inventory
         excluded = Exclusions(inventory, declared).at(now)
         uids = frozenset(uid for uid, check in inventory.checks.items() if excluded(check))
-        entries = (self._reader.by_uid(uid) for uid in uids)
+        entries = (self._reader.of_inventory(uid) for uid in uids)
         return uids, frozenset(entry.row for entry in entries if entry is not None)
 
 

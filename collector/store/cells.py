@@ -10,7 +10,7 @@ import msgspec
 
 FIVE_MINUTES: Final = 300_000  # ms
 HOUR: Final = 3_600_000
-MOST: Final = 2**62  # a sum stands still there: the integers of arrays and of msgpack end a little later
+MOST: Final = 2**62  # a sum or a count stands still there: the integers of arrays and of msgpack end a little later
 
 Cells = dict[int, "array[int]"]  # by check's row
 
@@ -47,7 +47,7 @@ def put(cell: "array[int]", at: int, count: int, total: int, least: int, most: i
     """What was added up elsewhere."""
     if cell[at]:
         least, most = min(least, cell[at + 2]), max(most, cell[at + 3])
-    cell[at] += count
+    cell[at] = min(MOST, cell[at] + count)
     cell[at + 1] = max(-MOST, min(MOST, cell[at + 1] + total))
     cell[at + 2] = least
     cell[at + 3] = most

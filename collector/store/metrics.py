@@ -23,6 +23,9 @@ BYTES = Family("haidang_collector_store_bytes", "gauge", "Size of the store.")
 ROWS = Family("haidang_collector_store_rows", "gauge", "Rows in the store, about.", ("table",))
 
 MEASURED_EVERY: Final = 60.0  # seconds
+AUDIT_ROWS = Family(
+    "haidang_collector_audit_rows", "gauge", "Rows of the audit: it only grows; fewer mean that rows were cut off."
+)
 TABLES: Final = ("batches", "spans", "sums", "events", "dead_letters")
 
 
@@ -43,7 +46,7 @@ class StoreMetrics:
 
     async def refresh(self) -> None:
         """Measure it now. Raises StoreError."""
-        self._sizes = await self._store.read(lambda tx: tx.sizes())
+        self._sizes = await self._store.read(lambda tx: {**tx.sizes(), "audit": tx.audit.head().number})
 
     def metrics(self) -> Iterator[FamilySamples]:
         store, sizes = self._store, self._sizes
@@ -52,4 +55,5 @@ class StoreMetrics:
         yield COMMIT_DURATION.of(store.commit_seconds)
         yield WAL_PAGES.of(store.wal_pages)
         yield BYTES.of(sizes.get("bytes"))
+        yield AUDIT_ROWS.of(sizes.get("audit"))
         yield ROWS.by(((table,), sizes.get(table)) for table in TABLES)

@@ -1,12 +1,13 @@
 """What the store keeps, as values: what repositories take and give. Times are ms of the collector's time."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from collector.ledger.state_step import Span
 from inventory.model.entities import Selector
+from inventory.protocol.identity import CheckIdentity
 
 LinkKey = tuple[str, str, str]  # link, provider, cause
 Lifespan = tuple[int | None, int | None]  # of a check: born, ended; None: not known, not ended
@@ -99,6 +100,16 @@ class SumBucket(msgspec.Struct, frozen=True):
     measures: list[list[int]]  # latency (µs), then the plan's columns: each [n, sum, least, most], n = 0: not measured
 
 
+class QuarantinedAgent(NamedTuple):
+    """An agent of which nothing is taken, because it made the collector fail."""
+
+    agent: str
+    since: int
+    place: str  # at what, a word: see collector.ingest.quarantine
+    why: str  # a packed reason
+    batch: int  # the stored batch that did it, 0: none
+
+
 # -- plans, checks, events
 
 
@@ -112,6 +123,10 @@ class RegisteredCheck(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     born: int | None  # None until a plan was served or a look was placed
     ended: int | None
+
+    @property
+    def identity(self) -> CheckIdentity:
+        return CheckIdentity(self.agent, self.uid)
 
 
 class AddedEvent(NamedTuple):
@@ -207,6 +222,7 @@ class EnrolmentCode(msgspec.Struct, frozen=True):
     made_at: int
     expires_at: int
     used_key: bytes | None = None  # hash of the public key it was used with
+    used_at: int | None = None
 
 
 class IssuedCertificate(msgspec.Struct, frozen=True):
@@ -216,7 +232,7 @@ class IssuedCertificate(msgspec.Struct, frozen=True):
     agent: str
     issued_at: int
     not_after: int
-    how: str  # enrolled or renewed
+    how: str  # enrolled, renewed, or kept: renewed by the machine that a person keeps
 
 
 class RegisteredCertificate(msgspec.Struct, frozen=True):
@@ -234,6 +250,38 @@ class Revocation(msgspec.Struct, frozen=True):
     at: int
     who: str
     reason: str
+    how: Literal["revoked", "replaced"] = "revoked"  # replaced: a newer enrolment is in use
+
+
+class AgentMachine(msgspec.Struct, frozen=True):
+    """A machine that pushes as an agent: what it says of itself, and what the collector sees. Times in ms.
+
+    ``boot`` and ``start`` are "" for an agent of before, which does not say them.
+    """
+
+    boot: str
+    start: str  # random for each start of its program
+    name: str
+    address: str
+    serial: str  # of its certificate, 40 hex digits
+    since: int
+    last: int
+
+    @property
+    def ident(self) -> str:
+        """What a person calls it by."""
+        return self.start[:8] or self.serial[-8:]
+
+
+class KeptMachine(msgspec.Struct, frozen=True):
+    """Of several machines with one identity, the one that a person keeps."""
+
+    agent: str
+    up_to: str  # certificates up to this serial are for the kept machine alone
+    kept: AgentMachine
+    others: tuple[AgentMachine, ...]
+    at: int
+    who: str
 
 
 class DeclaredExclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,3 +294,44 @@ class DeclaredExclusion(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     who: str
     at: int
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """Something that a person or a program did."""
+
+    number: int
+    at: int
+    who: str
+    what: str
+    data: str  # JSON
+    hash: bytes  # see collector.store.audit_chain
+
+
+class AuditHead(msgspec.Struct, frozen=True):
+    """Where the audit's chain ends: noted elsewhere, it proves that nothing was cut off."""
+
+    number: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash.hex()}"
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of the audit; None: whatever it is."""
+
+    who: str | None = None
+    what: str | None = None
+    agent: str | None = None  # that it is about, or that did it
+    begin: int | None = None
+    end: int | None = None
+
+
+class StoredSession(NamedTuple):
+    """A session of a person who logged in."""
+
+    hash: bytes  # of the secret in the cookie, which is kept nowhere
+    user: str
+    mark: bytes  # of what was kept of the password when it began
+    begun: int
+    seen: int  # about when it was last in use

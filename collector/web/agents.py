@@ -6,6 +6,7 @@ memory. Built on aiohttp's low-level server: a few paths need no router, and a p
 """
 
 import asyncio
+import base64
 import logging
 import ssl
 import time
@@ -18,12 +19,18 @@ from aiohttp import web
 
 from collector.ingest.limits import PushError
 from collector.keys import pki
-from collector.store.registry import EnrolmentRefused, Registry
+from collector.store.errors import StoreError
+from collector.store.registry import EnrolmentRefused, Registry, RenewalRefused
+from collector.web.attempts import FailedAttempts
 from collector.web.client_certificates import Peer, Peers
+from collector.web.machines import MachineWatch, Sender
 from collector.web.throughput import ThroughputServer, TransferDenied
+from inventory.base.http_listener import hide_versions
+from inventory.protocol import machine
 from inventory.protocol.wire import (
     MAX_BODY,
     PUSH_TYPE,
+    SIGNATURE_HEADER,
     VERSIONS_HEADER,
     Ack,
     ack_type,
@@ -92,6 +99,9 @@ class AgentsListener:
         self._stranger_time = stranger_time
         self._throughput = throughput or ThroughputServer()
         self._peers = Peers()
+        self._plan_signatures: dict[str, tuple[str, str]] = {}  # by agent: the plan's digest, its signature
+        self._machines = MachineWatch(registry, wall)
+        self._failed_codes = FailedAttempts(time.monotonic)
         self._strangers = 0
         self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
             ("POST", "/v1/push"): ("push", self._take_push),
@@ -109,6 +119,7 @@ class AgentsListener:
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Raises OSError when the port cannot be had."""
+        hide_versions()
         self._server = web.Server(
             self._answer, access_log=None, keepalive_timeout=KEEPALIVE, auto_decompress=False, lingering_time=5.0
         )
@@ -159,26 +170,29 @@ class AgentsListener:
         self.requests[name, response.status] += 1
         return response
 
-    def _agent(self, request: web.BaseRequest, *, expired: bool = False) -> Peer:
+    async def _agent(self, request: web.BaseRequest, *, expired: bool = False) -> Peer:
         """Whose request this is; ``expired``: an expired certificate will do. Raises _Refused."""
         peer = self._peers.of(request.transport)
         if peer is None:
             raise _Refused(401, "a client certificate of this collector is needed", close=True)
-        if self._registry.revocations.is_revoked(peer.agent, peer.serial):
-            raise _Refused(403, "revoked")
+        if why := await self._registry.admit(peer.agent, peer.serial):
+            raise _Refused(403, why)
         if peer.not_after <= self._wall() and not expired:
             raise _Refused(403, "expired")
         return peer
 
-    def _pusher(self, request: web.BaseRequest) -> Peer:
+    async def _pusher(self, request: web.BaseRequest) -> Peer:
         """The same, and it may push. Raises _Refused."""
-        peer = self._agent(request)
+        peer = await self._agent(request)
         if not self._may_push(peer.agent):
             raise _Refused(403, "unknown")
         return peer
 
     async def _take_push(self, request: web.BaseRequest) -> web.Response:
-        peer = self._pusher(request)
+        peer = await self._pusher(request)
+        sender = _sender(peer, request)
+        if why := await self._machines.judge(sender):
+            raise _Refused(403, why)
         version = version_of(request.content_type, push_type)
         if version is None or request.headers.get("Content-Encoding"):
             raise _Refused(400, f"a push is {PUSH_TYPE} or of an older version, without a content encoding")
@@ -190,12 +204,20 @@ class AgentsListener:
         except PushError as refused:
             answer = _problem(refused.status, refused.message)
             if refused.status == 503:
-                answer.headers["Retry-After"] = "5"
+                answer.headers["Retry-After"] = str(refused.retry_after)
             return answer
+        await self._note_machine(sender, ack.verdict)
         return web.Response(body=encode_ack(ack, version), content_type=ack_type(version))
 
+    async def _note_machine(self, sender: Sender, verdict: str) -> None:
+        """What was taken stays taken, whatever comes of this."""
+        try:
+            await self._machines.note(sender, verdict)
+        except StoreError as error:
+            log.warning("agent %s: that several machines push as it could not be kept: %s", sender.agent, error)
+
     async def _transfer(self, request: web.BaseRequest) -> web.StreamResponse:
-        peer = self._pusher(request)
+        peer = await self._pusher(request)
         transfer = self._throughput.send if request.method == "GET" else self._throughput.receive
         try:
             return await transfer(peer.agent, request)
@@ -207,16 +229,25 @@ class AgentsListener:
             return answer
 
     async def _send_plan(self, request: web.BaseRequest) -> web.Response:
-        peer = self._agent(request)
+        peer = await self._agent(request)
         plan = self._plans.plan(peer.agent)
         if plan is None:
             raise _Refused(404, "the inventory has no such agent")
         digest, encoded = plan
-        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+        signature = self._signature(peer.agent, digest, encoded)
+        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache", SIGNATURE_HEADER: signature}
         etags = request.headers.get("If-None-Match", "")
         if digest in (part.strip().removeprefix("W/").strip('"') for part in etags.split(",")):
             return web.Response(status=304, headers=headers)
         return web.Response(body=encoded, content_type="application/json", headers=headers)
+
+    def _signature(self, agent: str, digest: str, encoded: bytes) -> str:
+        """In base64, made once a plan; with 304 too, for the agent may have the plan of an older program or CA."""
+        signed, signature = self._plan_signatures.get(agent, ("", ""))
+        if signed != digest:
+            signature = base64.b64encode(self._registry.authority.sign_plan(agent, encoded)).decode()
+            self._plan_signatures[agent] = digest, signature
+        return signature
 
     async def _send_authority(self, request: web.BaseRequest) -> web.Response:
         response = web.Response(text=self._registry.authority.pem, content_type="application/x-pem-file")
@@ -225,22 +256,32 @@ class AgentsListener:
 
     async def _enrol(self, request: web.BaseRequest) -> web.Response:
         enrolment = await self._stranger_json(request, _Enrol)
+        address = _address(request)
+        if wait := self._failed_codes.wait(address):
+            denial = _Refused(429, "too many attempts", close=True)
+            denial.response.headers["Retry-After"] = str(wait)
+            raise denial
         try:
             agent, issued = await self._registry.enrol(enrolment.secret, enrolment.csr)
         except EnrolmentRefused as refused:
+            self._failed_codes.failed(address)
             raise _Refused(403, refused.code, close=True) from None
         except pki.RequestRefused as refused:
             raise _Refused(400, str(refused), close=True) from None
-        log.info("enrolled agent=%s", agent)
+        log.info("enrolled agent=%s from %s", agent, address)
         return self._certificate(agent, issued)
 
     async def _renew(self, request: web.BaseRequest) -> web.Response:
-        peer = self._agent(request, expired=True)
+        peer = await self._agent(request, expired=True)
         if self._plans.plan(peer.agent) is None:
             raise _Refused(403, "unknown")
+        if await self._machines.judge(_sender(peer, request)) == "replaced":
+            raise _Refused(403, "replaced")
         renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
         try:
-            issued = await self._registry.renew(peer.agent, renewal.csr)
+            issued = await self._registry.renew(peer.agent, renewal.csr, peer.serial, peer.not_after)
+        except RenewalRefused as refused:
+            raise _Refused(429 if refused.code == "too many renewals" else 403, refused.code) from None
         except pki.RequestRefused as refused:
             raise _Refused(400, str(refused)) from None
         log.info("renewed agent=%s", peer.agent)
@@ -277,6 +318,17 @@ class AgentsListener:
                     connection.force_close()
                     if isinstance(transport, asyncio.Transport):
                         transport.abort()
+
+
+def _address(request: web.BaseRequest) -> str:
+    """Where a request comes from."""
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(peer[0]) if peer else ""
+
+
+def _sender(peer: Peer, request: web.BaseRequest) -> Sender:
+    said = machine.read_machine(request.headers.get(machine.HEADER, ""))
+    return Sender(peer.agent, peer.serial, _address(request), said)
 
 
 class _Refused(Exception):

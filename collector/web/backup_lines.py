@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.ingest.quarantine import PAGE
 from collector.queries import backups
 from collector.queries.reader import LedgerReader
 from collector.web.api.backups import MONTH, BackupAnswer, backup_answer
@@ -32,10 +33,12 @@ async def backup_lines(reader: LedgerReader, now: int, agency: str | None = None
     every = [one for one in backups.backup_statuses(reader, now) if agency in (None, one.backup.agency)]
     chosen = sorted((one for one in every if whole or one.state != UP), key=lambda one: _ORDER[one.state])[:MAX_LINES]
     histories = await backups.backup_histories(reader, chosen, (now - MONTH, now))
-    rows = [
-        BackupLine(backup_answer(one, histories[one.backup.id], now), one.reasons, histories[one.backup.id].figure)
-        for one in chosen
-    ]
+
+    def line(one: backups.BackupStatus) -> BackupLine:
+        history = histories[one.backup.id]
+        return BackupLine(backup_answer(one, history, now), one.reasons, history.figure)
+
+    rows = reader.fleet.quarantine.rows(PAGE, chosen, lambda one: "", line)
     return BackupLines(rows, len(every) - len(rows))
 
 

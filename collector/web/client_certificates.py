@@ -1,4 +1,4 @@
-"""Client certificates of the agents' connections, looked up once a connection."""
+"""RemoteClient certificates of the agents' connections, looked up once a connection."""
 
 import ssl
 from asyncio import BaseTransport
@@ -47,8 +47,8 @@ def _peer(certificate: dict[str, Any] | None) -> Peer | None:
     return Peer(names[0], int(certificate["serialNumber"], 16), not_after)
 
 
-def tls_context(authority_pem: str, certificate: Path, key: Path) -> ssl.SSLContext:
-    """The agents' listener's TLS: 1.2 or later, a client certificate of our CA or none, no dates at the handshake.
+def tls_context(authorities_pem: str, certificate: Path, key: Path) -> ssl.SSLContext:
+    """The agents' listener's TLS: 1.2 or later, a client certificate of a CA trusted here or none, no dates checked.
 
     An expired certificate has to get through to be renewed, and a collector's clock that is wrong must not lock
     every agent out; the listener judges dates itself.
@@ -56,7 +56,7 @@ def tls_context(authority_pem: str, certificate: Path, key: Path) -> ssl.SSLCont
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
-    context.load_verify_locations(cadata=authority_pem)
+    context.load_verify_locations(cadata=authorities_pem)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
     context.num_tickets = 0  # agents keep their connection; a ticket would carry the whole certificate back and forth

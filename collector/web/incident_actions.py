@@ -35,8 +35,8 @@ class IncidentActions:
             raise BadRequest(f"there is no incident {key[:60]!r}", 404)
         return incident
 
-    async def execute(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
-        """Durable when it returns. Raises BadRequest."""
+    async def execute(self, key: str, what: ActionName, who: str, body: IncidentActionBody, by: str) -> Incident:
+        """Durable when it returns, with its row in the audit. ``by``: on what way it came. Raises BadRequest."""
         now = self._reader.wall()
         if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):
             raise BadRequest("until ought to be a time within the next 31 days")
@@ -47,6 +47,6 @@ class IncidentActions:
         incident = await self.find(key)
         if not incident.open:
             raise BadRequest("this incident is closed", 409)
-        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip())
+        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip(), by=by)
         await self._alerting.evaluator.command(command)
         return await self.find(key)

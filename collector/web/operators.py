@@ -1,35 +1,41 @@
-"""The operators' listener: pages, API, metrics, health. Loopback, or whoever can say who they are."""
+"""The operators' listener: pages, API, metrics, health. Every route says what one needs for it; the guard judges."""
 
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
 from collector.config import OperatorsConfig, parse_address
 from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
+from collector.web.access.guard import Guard
+from collector.web.access.origin import SAFE_METHODS
+from collector.web.access.roles import PRINCIPAL, Access, Principal
 from collector.web.api.openapi import describe
-from collector.web.api.routes import WHO, ApiPost, ApiRoute
-from collector.web.auth import Guard
+from collector.web.api.routes import ApiPost, ApiRoute
+from collector.web.layout import see_other
 from collector.web.pages import PageGroup
 from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of
+from inventory.base.http_listener import hide_versions
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-STATIC = Path(__file__).parent / "static"
+STYLE_SHEET = Path(__file__).parent / "static" / "haidang.css"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, forms of ours would come from the origin "null"
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-PUBLIC_PATHS = frozenset({"/-/healthy", "/-/ready", "/static/haidang.css"})  # for probes and links; they tell nothing
-LINKS = "/links/"  # from mails: the token says who may do what, to whom it was sent is who does it
+HSTS = "max-age=31536000"  # only where TLS is ours: a proxy decides for its own names
 
 
 class ApiGroup(Protocol):
@@ -41,8 +47,30 @@ class ApiGroup(Protocol):
     def posts(self) -> Sequence[ApiPost]: ...
 
 
+class Routes:
+    """What one needs for each route: there is no other way to add one."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+        self._needs: dict[tuple[str, str], Access] = {}
+
+    def add(self, method: str, path: str, needs: Access, handler: Handler) -> None:
+        """GET is HEAD too."""
+        route = self._app.router.add_route(method, path, handler)
+        assert route.resource is not None
+        self._needs[method, route.resource.canonical] = needs
+        if method == "GET":
+            self._app.router.add_route("HEAD", path, handler)
+
+    def needed(self, request: web.Request) -> Access:
+        """What one needs for what is asked for; to be told that there is no such thing, the right to look."""
+        resource = request.match_info.route.resource
+        method = "GET" if request.method == "HEAD" else request.method
+        return "viewer" if resource is None else self._needs[method, resource.canonical]
+
+
 def application(
-    operators: OperatorsConfig,
+    guard: Guard,
     reader: LedgerReader,
     parts: Sequence[ApiGroup],
     pages: Sequence[PageGroup],
@@ -50,26 +78,25 @@ def application(
     ready: Callable[[], str],
 ) -> web.Application:
     """All routes. ``ready`` says why it is not, or ""."""
-    guard = Guard(operators)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        who = await guard.identify(request.headers)
-        if who is None and request.path not in PUBLIC_PATHS and not request.path.startswith(LINKS):
-            response: web.StreamResponse = json_error("say who you are", 401)
-            response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
-            return response
-        request[WHO] = who or ""
+        client = guard.client(request)
+        needs = routes.needed(request)
+        principal = await guard.identify(request, client, needs)
+        if not principal.may(needs):
+            return _refusal(request, principal, needs)
+        request[PRINCIPAL] = principal
         return await handler(request)
 
     app = web.Application(middlewares=[_errors_as_json, guarded], client_max_size=1 << 16)
     app.on_response_prepare.append(_headers)
-    routes = [route for part in parts for route in part.routes]
-    posts = [post for part in parts for post in part.posts]
-    description = describe(routes, posts, operators.guarded)
+    routes = Routes(app)
+    api_routes = [route for part in parts for route in part.routes]
+    api_posts = [post for part in parts for post in part.posts]
 
     async def described(request: web.Request) -> web.Response:
-        return json_response(description)
+        return json_response(describe(api_routes, api_posts, not guard.open))
 
     async def healthy(request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
@@ -82,25 +109,44 @@ def application(
         check_parameters(request.query, "role")
         role = one_of(request.query, "role", ("collector", "devices")) or "collector"
         if role == "collector":
-            return json_response([{"targets": [request.host], "labels": {"job": "haidang"}}])
+            host = guard.client(request).host or request.host
+            return json_response([{"targets": [host], "labels": {"job": "haidang"}}])
         return json_response(discovered_devices(reader))
 
-    for route in routes:
-        app.router.add_get(route.path, route.handler)
-    for post in posts:
-        app.router.add_post(post.path, post.handler)
-    for part in pages:
-        for path, handler in part.routes().items():
-            app.router.add_get(path, handler)
-        for path, handler in part.posts().items():
-            app.router.add_post(path, handler)
-    app.router.add_get("/api/v1/openapi.json", described)
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/-/healthy", healthy)
-    app.router.add_get("/-/ready", is_ready)
-    app.router.add_get("/sd/prometheus", discovery)
-    app.router.add_static("/static", STATIC)
+    async def style_sheet(request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(STYLE_SHEET)
+
+    for route in api_routes:
+        routes.add("GET", route.path, route.needs, route.handler)
+    for post in api_posts:
+        routes.add("POST", post.path, post.needs, post.handler)
+    for group in pages:
+        for page in group.routes():
+            routes.add("GET", page.path, page.needs, page.handler)
+        for page in group.posts():
+            routes.add("POST", page.path, page.needs, page.handler)
+    routes.add("GET", "/api/v1/openapi.json", "viewer", described)
+    routes.add("GET", "/metrics", "metrics", metrics)
+    routes.add("GET", "/-/healthy", "public", healthy)  # for probes; these two tell nothing
+    routes.add("GET", "/-/ready", "public", is_ready)
+    routes.add("GET", "/sd/prometheus", "viewer", discovery)
+    routes.add("GET", f"/static/{STYLE_SHEET.name}", "public", style_sheet)  # the login and mails' links wear it
     return app
+
+
+def _refusal(request: web.Request, principal: Principal, needs: Access) -> web.Response:
+    """Of somebody who may not: people at a browser are sent to log in."""
+    if principal.access != "public":
+        return json_error(f"{principal.name} may not do this: it needs the rights of {needs}", 403)
+    if "text/html" in request.headers.get("Accept", "") and "Authorization" not in request.headers:
+        if request.method not in SAFE_METHODS:  # a form that was open for longer than the session
+            return see_other("/login")
+        language = request.query.get("lang")
+        asked = f"&lang={quote(language, safe='')}" if language else ""
+        return see_other(f"/login?next={quote(request.path_qs, safe='')}{asked}")
+    response = json_error("say who you are", 401)
+    response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
+    return response
 
 
 def discovered_devices(reader: LedgerReader) -> list[dict[str, Any]]:
@@ -123,6 +169,7 @@ def discovered_devices(reader: LedgerReader) -> list[dict[str, Any]]:
 
 async def start(app: web.Application, operators: OperatorsConfig) -> web.AppRunner:
     """Listen. Raises OSError when the port cannot be had, ssl.SSLError when the certificate does not fit."""
+    hide_versions()
     address = parse_address(operators.listen)
     context = None
     if operators.certificate is not None and operators.key is not None:
@@ -145,7 +192,10 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except BadRequest as bad_request:
-        return json_error(str(bad_request), bad_request.status)
+        response = json_error(str(bad_request), bad_request.status)
+        if bad_request.retry_after:
+            response.headers[hdrs.RETRY_AFTER] = str(bad_request.retry_after)
+        return response
     except web.HTTPNotFound:
         return json_error("nothing is here", 404)
     except web.HTTPMethodNotAllowed:
@@ -165,3 +215,5 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.transport is not None and request.transport.get_extra_info("ssl_object") is not None:
+        response.headers["Strict-Transport-Security"] = HSTS

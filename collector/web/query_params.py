@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from inventory.base.types import duration_ms
 
@@ -13,11 +14,12 @@ MAX_TIME = 1 << 43  # ms since the epoch: some 280 years
 
 
 class BadRequest(Exception):
-    """A question that cannot be answered; ``status`` is HTTP's."""
+    """A question that cannot be answered; ``status`` is HTTP's, ``retry_after`` seconds or 0."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, retry_after: int = 0) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 def check_parameters(query: Mapping[str, str], *names: str) -> None:
@@ -67,6 +69,14 @@ def one_of(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str
     if text is not None and text not in choices:
         raise BadRequest(f"{name} ought to be one of {', '.join(choices)}")
     return text
+
+
+async def form_fields(request: web.Request) -> Mapping[str, str]:
+    """What a form was sent with. Raises BadRequest for what is none: strangers may send anything."""
+    try:
+        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    except (LookupError, ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError):
+        raise BadRequest("this is not a form as a browser sends it") from None
 
 
 _encode = msgspec.json.Encoder().encode

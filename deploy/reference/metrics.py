@@ -34,7 +34,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "alerts/channels/metrics.py": "Notifications",
     "collector/ingest/metrics.py": "Ingest",
     "collector/store/metrics.py": "The store",
-    "collector/web/metrics.py": "The agents' listener",
+    "collector/web/metrics.py": "The two listeners",
     "collector/metrics/handler.py": "Scrapes",
     "collector/metrics/process.py": "Build and process",
     "collector/metrics/measured.py": "What the kinds of probe measure",

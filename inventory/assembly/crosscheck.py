@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inventory.assembly import references
 from inventory.assembly.assemble import UPS, feeder_ids
@@ -22,6 +21,7 @@ from inventory.assembly.file_schema import (
 )
 from inventory.assembly.sections import Sections
 from inventory.base.problems import Problem
+from inventory.grammars.time_zones import zone_named
 from inventory.model import entities, goals
 from inventory.protocol.causes import CAUSES
 from inventory.protocol.kinds import Kind, Kinds
@@ -64,9 +64,9 @@ def _province(sections: Sections) -> Iterator[Problem]:
         return
     yield from references.calendar(province.at, "pc_hours", province.pc_hours, sections)
     try:
-        ZoneInfo(province.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield province.at.problem("time_zone", f"there is no time zone {province.time_zone!r}")
+        zone_named(province.time_zone)
+    except ValueError as error:
+        yield province.at.problem("time_zone", str(error))
     for collector in province.collectors:
         if urlsplit(collector.url).scheme != "https" or not urlsplit(collector.url).hostname:
             yield collector.at.problem("url", "ought to be an https:// address")

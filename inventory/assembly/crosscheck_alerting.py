@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inventory.assembly import reach, references
 from inventory.assembly.alerting_file_schema import (
@@ -16,6 +15,7 @@ from inventory.assembly.assemble_alerting import defaults_by_id
 from inventory.assembly.sections import Sections
 from inventory.base.problems import Place, Problem
 from inventory.base.types import duration_text
+from inventory.grammars.time_zones import zone_named
 from inventory.model import entities
 from inventory.model.alerting import CONDITION_TYPES, DAY, FINDINGS, HOUR, MINUTE
 from inventory.model.rosters import MINUTES_OF_A_WEEK
@@ -114,9 +114,9 @@ def _roster(ident: str, shape: RosterShape, inventory: entities.Inventory, secti
     at = shape.at
     if shape.time_zone is not None:
         try:
-            ZoneInfo(shape.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            yield at.problem("time_zone", f"there is no time zone {shape.time_zone!r}")
+            zone_named(shape.time_zone)
+        except ValueError as error:
+            yield at.problem("time_zone", str(error))
     if not (shape.shifts or shape.rotation or shape.otherwise):
         yield at.problem("", "has nobody: give shifts, a rotation or otherwise")
         return

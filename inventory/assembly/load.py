@@ -1,17 +1,20 @@
 """Load a directory of YAML files as an Inventory, or the list of all its problems."""
 
 import gc
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
+from inventory.assembly import directory
 from inventory.assembly.assemble import assemble
 from inventory.assembly.crosscheck import crosscheck
 from inventory.assembly.file_schema import FileShape
 from inventory.assembly.sections import Sections
-from inventory.base.problems import Invalid, Problem
+from inventory.base.problems import Invalid, Problem, decode_text
 from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds as kinds_module
@@ -22,16 +25,16 @@ from inventory.yaml.scalars import Source
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-def load(directory: Path | str, kinds: Kinds | None = None) -> Inventory:
+def load(folder: Path | str, kinds: Kinds | None = None) -> Inventory:
     """The inventory in a directory (all its *.yaml and *.yml, folders inside too). Raises Invalid."""
-    inventory, problems = load_with_problems(directory, kinds)
+    inventory, problems = load_with_problems(folder, kinds)
     if inventory is None or any(not problem.warning for problem in problems):
         raise Invalid(problems)
     return inventory
 
 
 def load_with_problems(
-    directory: Path | str, kinds: Kinds | None = None, judge: ParamsValidator | None = None
+    folder: Path | str, kinds: Kinds | None = None, judge: ParamsValidator | None = None
 ) -> tuple[Inventory | None, list[Problem]]:
     """The inventory as far as it can be made out, and all problems and warnings in order.
 
@@ -41,7 +44,7 @@ def load_with_problems(
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects and no cycles among them: collecting would double the time
     try:
-        return _load(Path(directory), kinds_module.load() if kinds is None else kinds, judge)
+        return _load(Path(folder), kinds_module.load() if kinds is None else kinds, judge)
     finally:
         if collecting:
             gc.enable()
@@ -51,14 +54,16 @@ def _load(base: Path, kinds: Kinds, validate_params: ParamsValidator | None) -> 
     problems: list[Problem] = []
     sections = Sections()
     for file in sorted(TEMPLATES.glob("*.yaml")):
-        _read_file(file, f"(shipped) {file.name}", sections, problems)
+        _read_file(TEMPLATES, file, f"(shipped) {file.name}", sections, problems)
     sections.shipped = frozenset(sections.templates)
-    files = files_of(base)
+    files = directory.files_of(base)
+    if len(files) > directory.MAX_FILES:
+        return None, [Problem(str(base), 0, "", f"holds more than {directory.MAX_FILES} .yaml files")]
     if not files:
         message = "holds no .yaml files" if base.is_dir() else "is not a directory"
         return None, [Problem(str(base), 0, "", message)]
     for file in files:
-        _read_file(file, str(file), sections, problems)
+        _read_file(base, file, str(file), sections, problems)
     inventory = assemble(sections, kinds, problems, validate_params)
     problems.extend(crosscheck(inventory, sections, kinds))
     for node, path, source in sections.unread:
@@ -68,26 +73,16 @@ def _load(base: Path, kinds: Kinds, validate_params: ParamsValidator | None) -> 
     return msgspec.structs.replace(inventory, warnings=warnings), problems
 
 
-def files_of(base: Path) -> list[Path]:
-    """The inventory's files in the order in which they are read; hidden ones are left alone."""
-    if not base.is_dir():
-        return []
-    files = [file for ending in ("*.yaml", "*.yml") for file in base.rglob(ending) if file.is_file()]
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(base).parts))
-
-
+_PLAUSIBLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}", re.ASCII)
 _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(FileShape)}
 
 
-def _read_file(file: Path, shown: str, sections: Sections, problems: list[Problem]) -> None:
-    node = nodes.read(file, shown, problems)
+def _read_file(base: Path, file: Path, shown: str, sections: Sections, problems: list[Problem]) -> None:
+    node = _parse_file(base, file, shown, problems)
     if node is None:
         return
     source = Source(shown, problems, file.parent)
-    if not isinstance(node, nodes.MappingNode):
-        source.report(node.line, "", f"ought to be a mapping of sections, found {scalars.describe(node)}")
-        return
-    scalars.unknown_keys(node, _FIELDS, "", source)
+    _report_unknown_sections(node, source)
     for name, section in node.items.items():
         if name not in _FIELDS:
             continue
@@ -95,6 +90,47 @@ def _read_file(file: Path, shown: str, sections: Sections, problems: list[Proble
             _read_section(name, section, source, sections)
         else:
             _read_single(name, section, node.lines[name], source, sections)
+
+
+def _parse_file(base: Path, file: Path, shown: str, problems: list[Problem]) -> nodes.MappingNode | None:
+    """The sections of a file that is an inventory's; None, with its problems, of every other one.
+
+    Of a file that is none of ours nothing is told but that: whoever put it here may have wanted to see what is in it.
+    """
+    try:
+        text = decode_text(directory.read(base, file, nodes.MAX_BYTES), shown, problems)
+    except directory.NotRead as refused:
+        problems.append(Problem(shown, 0, "", str(refused)))
+        return None
+    found: list[Problem] = []
+    node = nodes.parse(text, shown, found) if text is not None else None
+    if isinstance(node, nodes.MappingNode):
+        if not node.items or any(map(_is_like_a_section, node.items)):
+            problems.extend(found)
+            return node
+        known = ", ".join(_FIELDS)
+        problems.append(Problem(shown, node.line, "", f"has no section of an inventory; known are: {known}"))
+    elif node is not None:
+        what = "a list" if isinstance(node, nodes.ListNode) else "a text"
+        problems.append(Problem(shown, node.line, "", f"ought to be a mapping of sections, found {what}"))
+    else:
+        problems.extend(problem for problem in found if not problem.key)  # a key is what stands in the file
+    return None
+
+
+def _is_like_a_section(key: str) -> bool:
+    return key in _FIELDS or bool(_PLAUSIBLE.fullmatch(key) and get_close_matches(key, _FIELDS, 1, cutoff=0.8))
+
+
+def _report_unknown_sections(node: nodes.MappingNode, source: Source) -> None:
+    """Keys beside the sections are named where they look like keys."""
+    plausible = nodes.MappingNode(node.line)
+    for key, child in node.items.items():
+        if key in _FIELDS or _PLAUSIBLE.fullmatch(key):
+            plausible.items[key], plausible.lines[key] = child, node.lines[key]
+        else:
+            source.report(node.lines[key], "", f"a key here is no section; known are: {', '.join(_FIELDS)}")
+    scalars.unknown_keys(plausible, _FIELDS, "", source)
 
 
 def _read_single(name: str, node: nodes.Node, line: int, source: Source, sections: Sections) -> None:

@@ -2,18 +2,33 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from inventory.base.text import printable
+
+MAX_PROBLEM_KEY: Final = 300  # characters
+MAX_PROBLEM_MESSAGE: Final = 1_000
+
 
 class Problem(msgspec.Struct, frozen=True, order=True):
-    """One mistake. ``line`` counts from 1 (0: the whole file). ``key``: dotted path, "" for the whole file."""
+    """One mistake. ``line`` counts from 1 (0: the whole file). ``key``: dotted path, "" for the whole file.
+
+    Keys and messages hold words of the file: what is not printable in them is escaped, what is long is cut.
+    """
 
     file: str
     line: int
     key: str
     message: str
     warning: bool = False
+
+    def __post_init__(self) -> None:
+        for field, limit in (("key", MAX_PROBLEM_KEY), ("message", MAX_PROBLEM_MESSAGE)):
+            text: str = getattr(self, field)
+            if len(text) > limit or not text.isprintable():
+                msgspec.structs.force_setattr(self, field, printable(text, limit))
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
@@ -61,6 +76,11 @@ def read_text(path: Path, name: str, problems: list[Problem], *, limit: int, sav
     if len(data) > limit:
         problems.append(Problem(name, 0, "", f"is larger than {limit >> 20} MiB"))
         return None
+    return decode_text(data, name, problems, save_as=save_as)
+
+
+def decode_text(data: bytes, name: str, problems: list[Problem], *, save_as: str = "UTF-8") -> str | None:
+    """The text of a file's bytes; None, with its problem, when they are none."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

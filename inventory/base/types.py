@@ -4,17 +4,22 @@ The annotated ones are ordinary ints, floats and strings to the program; the rea
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
+from inventory.base.text import quoted
+
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?", re.ASCII)
 _STEPS = (86_400_000, 3_600_000, 60_000, 1000, 1)
-_SIZE = re.compile(r"(\d+)(?: ?(B|KiB|MiB|GiB|TiB))?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,18})(?: ?(B|KiB|MiB|GiB|TiB))?", re.ASCII)
 _POWERS = {None: 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 NEVER = "never"
+
+LONGEST_MS = 36_525 * 86_400_000  # a hundred years: what is reckoned with a longer one leaves the calendar
+LARGEST_BYTES = 1 << 60
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
@@ -39,6 +44,8 @@ class Secret(str):
         return "Secret(...)"
 
 
+# a key of a credential: a Secret, or a tuple of words under ``hosts``
+CredentialValue = Annotated[Any, msgspec.Meta(extra={"reader": "credential"}, description="a secret, or hosts")]
 Duration = Annotated[int, msgspec.Meta(extra={"reader": "duration"}, description="30s, 5m, 1h30m, 250ms")]
 Ratio = Annotated[float, msgspec.Meta(extra={"reader": "ratio"}, description="99.5% or 0.995")]
 Size = Annotated[int, msgspec.Meta(extra={"reader": "size"}, description="512KiB, 64MiB, 2GiB")]
@@ -49,8 +56,11 @@ def duration_ms(text: str) -> int:
     """Milliseconds of "30s", "5m", "1h30m", "250ms", "7d". Raises ValueError in words."""
     match = _DURATION.fullmatch(text)
     if not text or match is None:
-        raise ValueError(f"{text!r} is not a duration; write it like 30s, 5m, 1h30m or 250ms")
-    return sum(int(part) * step for part, step in zip(match.groups(), _STEPS, strict=True) if part)
+        raise ValueError(f"{quoted(text)} is not a duration; write it like 30s, 5m, 1h30m or 250ms")
+    ms = sum(int(part) * step for part, step in zip(match.groups(), _STEPS, strict=True) if part)
+    if ms > LONGEST_MS:
+        raise ValueError(f"{quoted(text)} is longer than a hundred years")
+    return ms
 
 
 def duration_text(ms: int) -> str:
@@ -74,7 +84,7 @@ def minute_of_day(text: str) -> int | None:
         return None
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a time of day; write it like 07:00, or never")
+        raise ValueError(f"{quoted(text)} is not a time of day; write it like 07:00, or never")
     return int(match[1]) * 60 + int(match[2])
 
 
@@ -82,21 +92,24 @@ def size_bytes(text: str) -> int:
     """Bytes of "64MiB", "2GiB" or a plain number. Raises ValueError in words."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a size; write it like 512KiB, 64MiB or 2GiB")
-    return int(match[1]) << _POWERS[match[2]]
+        raise ValueError(f"{quoted(text)} is not a size; write it like 512KiB, 64MiB or 2GiB")
+    size = int(match[1]) << _POWERS[match[2]]
+    if size > LARGEST_BYTES:
+        raise ValueError(f"{quoted(text)} is more than any disk holds")
+    return size
 
 
 def ratio(text: str) -> float:
     """A ratio between 0 and 1 from "99.5%" or "0.995". Raises ValueError in words."""
-    if re.fullmatch(r"\d{1,3}(\.\d+)?%", text, re.ASCII):
+    if re.fullmatch(r"\d{1,3}(\.\d{1,15})?%", text, re.ASCII):
         # by way of the decimal text, so that 99.9% is 0.999 and not 0.9990000000000001
         whole, _, fraction = text[:-1].partition(".")
         digits = whole.zfill(3)
         value = float(f"{digits[:-2]}.{digits[-2:]}{fraction}")
-    elif re.fullmatch(r"[01](\.\d+)?", text, re.ASCII):
+    elif re.fullmatch(r"[01](\.\d{1,15})?", text, re.ASCII):
         value = float(text)
     else:
-        raise ValueError(f"{text!r} is not a ratio; write it like 99.5% or 0.995")
+        raise ValueError(f"{quoted(text)} is not a ratio; write it like 99.5% or 0.995")
     if value > 1:
         raise ValueError(f"{text} is more than 100%")
     return value

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from inventory.grammars.time_zones import zone_named
+
 MAX_LENGTH: Final = 512
 MAX_DEPTH: Final = 16  # directories, where ** stands
 _TOKENS: Final = {
@@ -24,12 +26,6 @@ _TOKENS: Final = {
     "S": r"(?:[0-5]\d|60)",
     "s": r"\d{10}",
 }
-
-
-def _zone(name: str) -> datetime.tzinfo:
-    import zoneinfo  # it brings much along that most agents never need
-
-    return zoneinfo.ZoneInfo(name)
 
 
 def _class_end(segment: str, at: int) -> int:
@@ -71,7 +67,7 @@ class FilePattern:
             raise ValueError(f"the pattern {text!r} ends in **; write **/* for every file below")
         if self.segments.count(None) > 1:
             raise ValueError(f"the pattern {text!r} has ** twice")
-        self._zone = _zone(zone) if zone else None
+        self._zone = zone_named(zone) if zone else None
         self.dated = bool(self._tokens_used)
         if self.dated and "s" not in self._tokens_used and not self._tokens_used & {"Y", "y"}:
             raise ValueError(f"the pattern {text!r} has a date without a year")

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from inventory.base.text import quoted
+
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 NAME_LENGTH: Final = 100
 RESERVED: Final = ("start", "fail", "log", "pause", "resume")  # words of pings; a number is an exit code
@@ -18,7 +20,8 @@ def is_name(text: str) -> bool:
 def why_not_a_job_name(text: str) -> str:
     """Why nothing can be called so, or ""."""
     if not is_name(text):
-        return f"{text!r} is no name: letters, digits, '.', '_' and '-', at most {NAME_LENGTH}, a letter or digit first"
+        rule = f"letters, digits, '.', '_' and '-', at most {NAME_LENGTH}, a letter or digit first"
+        return f"{quoted(text)} is no name: {rule}"
     if text in RESERVED or text.isdigit():
-        return f"nothing can be called {text!r}: that is how pings say something else"
+        return f"nothing can be called {quoted(text)}: that is how pings say something else"
     return ""

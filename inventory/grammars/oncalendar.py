@@ -7,10 +7,11 @@ So does systemd; the tests compare with ``systemd-analyze calendar``.
 import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from oncalendar import BaseIterator, OnCalendarError
+
+from inventory.grammars.time_zones import zone_named
 
 MAX_LENGTH: Final = 200  # characters: the library recurses for each comma
 MAX_SKIPPED: Final = 4_000  # times in a row that do not exist (skipped hours, and nothing else)
@@ -62,13 +63,12 @@ def _without_zone(text: str) -> tuple[str, tzinfo | None]:
     if rest and last.upper() == "UTC":
         return rest, UTC
     if rest and _ZONE.fullmatch(last):
-        return rest, zone_named(last)
+        return rest, _zone_named(last)
     return text, None
 
 
-def zone_named(name: str) -> tzinfo:
-    """Raises BadCalendar."""
+def _zone_named(name: str) -> tzinfo:
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise BadCalendar(f"there is no time zone {name!r}") from None
+        return zone_named(name)
+    except ValueError as error:
+        raise BadCalendar(str(error)) from None

@@ -9,8 +9,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+from inventory.base.text import quoted
 from inventory.base.types import duration_ms
+from inventory.grammars.time_zones import zone_named
 
+MAX_CRON: Final = 500  # characters of a cron expression
 LAST_MOMENT: Final = 253_370_764_800  # the year 9999, where calendars end
 
 
@@ -122,19 +125,17 @@ def zone_of(name: str) -> tzinfo | None:
     """A time zone by its IANA name; "" is the machine's own. Raises BadSchedule."""
     if not name:
         return None
-    from zoneinfo import ZoneInfo
-
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # no such zone, no such name, a directory
-        raise BadSchedule(f"there is no time zone {name!r}; write it like Asia/Ho_Chi_Minh") from None
+        return zone_named(name)
+    except ValueError as error:
+        raise BadSchedule(str(error)) from None
 
 
 def _cron(expression: str, zone: tzinfo | None) -> Schedule:
     from cronsim import CronSim, CronSimError
 
-    if len(expression.split()) != 5:
-        raise BadSchedule(f"{expression!r} is not a cron expression of five fields")
+    if len(expression) > MAX_CRON or len(expression.split()) != 5:
+        raise BadSchedule(f"{quoted(expression)} is not a cron expression of five fields")
     try:
         CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:

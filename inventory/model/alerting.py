@@ -29,6 +29,7 @@ FINDINGS: Final = (
     "conflict",
     "dead letters",
     "frames unaccounted",
+    "two machines",
     "unplaceable",
 )
 
@@ -136,6 +137,14 @@ CONDITION_TYPES: Final[dict[str, ConditionType]] = {
             titled=True,
         ),
         ConditionType(
+            name="quarantine",
+            about="agent",
+            title=message("Agent in quarantine"),
+            defaults=(Condition(id="quarantine", on="quarantine"),),
+            titled=True,
+            detector="collector.evaluator.problems.quarantined:quarantined_agents",
+        ),
+        ConditionType(
             name="risk",
             about="other",
             title=message("Goal at risk"),
@@ -153,7 +162,10 @@ CONDITION_TYPES: Final[dict[str, ConditionType]] = {
             name="finding",
             about="agent",
             title=message("Something odd in the monitoring data"),
-            defaults=(Condition(id="finding", on="finding", severity="info"),),
+            defaults=(
+                Condition(id="machines", on="finding", names=("two machines",), severity="warning"),
+                Condition(id="finding", on="finding", severity="info"),
+            ),
             titled=True,
         ),
         ConditionType(

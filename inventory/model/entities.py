@@ -14,6 +14,7 @@ from inventory.base.types import Text
 from inventory.model.alerting import Alerting
 from inventory.model.selectors import Hours as Hours
 from inventory.model.selectors import Selector as Selector
+from inventory.protocol.identity import CheckIdentity
 from inventory.protocol.plan import CollectorAddress, Threshold
 
 
@@ -187,6 +188,10 @@ class Check(Life, frozen=True, kw_only=True):
     objective: float | None = None
     calendar: str = ""
     backup: str = ""
+
+    @property
+    def identity(self) -> CheckIdentity:
+        return CheckIdentity(self.agent, self.uid)
 
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,10 @@
 """Selectors of checks, and hours of a week, for goals, exclusions, calendars and routes."""
 
+from typing import Annotated, Final
+
 import msgspec
+
+MAX_PATTERN: Final = 200  # characters: to compile one takes the square of its length
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,7 +21,7 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agents: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     without_tags: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
+    checks: tuple[Annotated[str, msgspec.Meta(max_length=MAX_PATTERN)], ...] = ()
     providers: tuple[str, ...] = ()
 
     @property

@@ -1,12 +1,19 @@
-"""The uid of a check: its identity for life."""
+"""The identity of a check for life: whose it is, and its uid."""
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class CheckIdentity(NamedTuple):
+    """What a registered check is found by. A uid alone names none: whoever can see an inventory can work it out."""
+
+    agent: str  # whose check it is
+    uid: str
 
 
 def uid(agent: str, name: str, kind: str, targets: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from inventory.protocol.bounds import Scale
+
 VERSION = 1
 
 
@@ -26,7 +28,7 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
     """One measure's place on the wire: a value v travels as the integer round(v * per)."""
 
     name: str
-    per: int
+    per: Scale
 
 
 class PlannedCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,5 +92,8 @@ def digest_of(encoded: bytes) -> bytes:
 
 
 def decode(encoded: bytes) -> Plan:
-    """Raises msgspec.ValidationError (or DecodeError) when this is not a plan."""
-    return msgspec.json.decode(encoded, type=Plan)
+    """Raises msgspec.DecodeError (ValidationError is one) when this is not a plan, and nothing else."""
+    try:
+        return msgspec.json.decode(encoded, type=Plan)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None

@@ -9,8 +9,9 @@ A field is ``{name}`` (anything: a name, words of a foreign program, another rea
 
 Where a reason travels it is a :class:`Phrase`. Where one text is wanted (the ledger, the store, incidents) it is that
 phrase as JSON, and who shows it unpacks it. A sentence without fields is its own template, and plain text in both; so
-is one of which no template is known. Whatever comes from outside passes :func:`from_wire` or :func:`unpack`, which
-bound it.
+is one of which no template is known. Whatever comes from outside passes :func:`bounded` at the agent (what a device
+said) and :func:`from_wire` or :func:`unpack` at the collector (what an agent said), which bound it and clean it
+(:mod:`inventory.base.text`).
 """
 
 import re
@@ -20,15 +21,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from inventory.base.text import clean_line, clean_text
+
 MAX_REASON: Final = 200  # characters of a reason that is plain text
 MAX_SENTENCE: Final = 800  # characters of a sentence with all that it says; a longer one is cut, and plain text then
 MAX_TEMPLATE: Final = 300
 MAX_VALUES: Final = 24
 MAX_DEPTH: Final = 4  # a reason within a reason within ...
-ELLIPSIS: Final = "…"
 FIELD: Final = re.compile(r"\{(\w+)(?::(\w))?\}")
 _PLAIN: Final = "{0}"  # the template of what has none
-_SPACE: Final = re.compile(r"\s+")
 
 
 class Reason(str):
@@ -113,36 +114,34 @@ def _fits(reason: Reason) -> bool:
 
 
 def _cleaned(reason: Reason, depth: int) -> Reason:
-    return Reason(_one_line(reason.template), tuple(_cleaned_value(value, depth) for value in reason.values))
+    template = clean_line(reason.template)
+    if len(FIELD.findall(template)) != len(reason.values):
+        return Reason(_PLAIN, (clean_line(reason),))  # what went, or was composed, made a field or broke one
+    return Reason(template, tuple(_cleaned_value(value, depth) for value in reason.values))
 
 
 def _cleaned_value(value: str, depth: int) -> str:
-    return _cleaned(value, depth - 1) if isinstance(value, Reason) and depth > 0 and _fits(value) else _one_line(value)
-
-
-def _one_line(text: str) -> str:
-    return _SPACE.sub(" ", text.encode("utf-8", "replace").decode())  # half a character cannot be stored
+    return _cleaned(value, depth - 1) if isinstance(value, Reason) and depth > 0 and _fits(value) else clean_line(value)
 
 
 def _cut(text: str) -> str:
-    line = _one_line(text).strip()
-    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + ELLIPSIS
+    return clean_text(text, MAX_REASON)
 
 
 def to_wire(reason: str) -> str | Phrase:
     """The reason for who knows phrases, and for the spool."""
     if not isinstance(reason, Reason) or not reason.template:
-        return _one_line(reason)
+        return clean_line(reason)
     if reason.template == _PLAIN:
         return to_wire(reason.values[0])
     if not reason.values:
-        return _one_line(reason)  # whose template is known by its words
+        return clean_line(reason)  # whose template is known by its words
     return Phrase(reason.template, tuple(map(_value_to_wire, reason.values)))
 
 
 def _value_to_wire(value: str) -> str | Phrase:
     """Words of which no template is known stay a reason among the values: an older program's may be read back."""
-    return Phrase(_PLAIN, (_one_line(value),)) if isinstance(value, Reason) and value.plain else to_wire(value)
+    return Phrase(_PLAIN, (clean_line(value),)) if isinstance(value, Reason) and value.plain else to_wire(value)
 
 
 def from_wire(received: str | Phrase) -> Reason:
@@ -216,13 +215,20 @@ def packed(value: object) -> str:
 
 
 def unpack(text: str) -> Reason:
-    """The reason that was packed. What is no packed reason is plain words, and stays as it is."""
-    return plain(text) if isinstance(text, Reason) or not text.startswith('["') else _unpacked(text)
+    """The reason that was packed. What is no packed reason is plain words, as they are but for what is not seen."""
+    if isinstance(text, Reason):
+        return text
+    return _unpacked(text) if text.startswith('["') else _plain_words(text)
 
 
 @lru_cache(maxsize=4096)
 def _unpacked(text: str) -> Reason:
     try:
         return from_wire(_decode(text))
-    except (msgspec.DecodeError, RecursionError):
-        return plain(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return _plain_words(text)
+
+
+def _plain_words(text: str) -> Reason:
+    """A store of before may hold what came in uncleaned."""
+    return plain(text if text.isprintable() else clean_line(text))

@@ -9,6 +9,9 @@ columns of small integers compress to a few bytes a result, and a decoder makes 
 
 Times of results are milliseconds of the agent's boot-time clock; the collector places them.
 
+Numbers that stand once in a message have types that bound them (protocol.bounds), so that the decoder refuses what
+cannot be. Those of single results, runs, records and checks are plain: who takes them sets the bad ones aside.
+
 Versions. 1: a reason is an English sentence. 2: it may be a phrase, a template and its values (protocol.reasons);
 nothing else differs, so that what reads 2 reads 1. A program speaks VERSION and the two before it. The version stands
 in the media type and in the message. Every answer to a push says in the header VERSIONS_HEADER what the collector
@@ -24,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from inventory.protocol.bounds import BootId, BootMs, Count, Digest, Epoch, PauseMs, Seq, WallMs
 from inventory.protocol.reasons import Phrase, in_english, unpack
 
 VERSION = 2
@@ -31,6 +35,7 @@ VERSIONS = (1, 2)  # that this program speaks, oldest first: N-2, N-1, N as far 
 MAX_BODY = 1 << 20  # compressed bytes of a push
 MAX_THROUGHPUT = 10 << 20  # bytes of one measurement of throughput, either way
 MAX_DECODED = 16 << 20  # what it may inflate to
+SIGNATURE_HEADER = "Haidang-Plan-Signature"  # of an answer to GET /v1/plan: base64 of the plan's signature
 VERSIONS_HEADER = "Haidang-Wire"  # of an answer to a push: the versions that the collector takes, as "1, 2"
 
 
@@ -69,23 +74,23 @@ def common_version(headers: Mapping[str, str]) -> int:
 class Position(msgspec.Struct, array_like=True, frozen=True):
     """A place in an agent's chain of frames. Epochs are random: two of them have no order but the chain's."""
 
-    epoch: int
-    seq: int
+    epoch: Epoch
+    seq: Seq
 
 
 class Reading(msgspec.Struct, array_like=True, frozen=True):
     """The agent's clocks at one moment. ``boot`` names the boot (8 bytes); wall is its own, unproven."""
 
-    boot: bytes
-    boot_ms: int
-    wall_ms: int
+    boot: BootId
+    boot_ms: BootMs
+    wall_ms: WallMs
 
 
 class Echo(msgspec.Struct, array_like=True, frozen=True):
     """The collector's time as the last ack gave it (``sent_ms``), and the boot time at which that ack arrived."""
 
-    sent_ms: int
-    boot_ms: int
+    sent_ms: WallMs
+    boot_ms: BootMs
 
 
 class Run(msgspec.Struct, array_like=True, frozen=True):
@@ -135,10 +140,10 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     first is then given.
     """
 
-    epoch: int
+    epoch: Epoch
     previous: Position | None
-    last: int
-    plan: bytes
+    last: Seq
+    plan: Digest
     boot: bytes
     base: int
     checks: list[int] = []
@@ -152,7 +157,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     records: list[Record] = []
     missing: list[tuple[int, int]] = []
     breach: str = ""
-    first: int = 0
+    first: Seq = 0
 
     @property
     def start(self) -> int:
@@ -172,9 +177,9 @@ class Present(msgspec.Struct, array_like=True, frozen=True):
     ``states``: one byte a check. ``since``: boot ms at which each took it. ``looks``: consecutive looks in it.
     """
 
-    plan: bytes
-    boot: bytes
-    boot_ms: int
+    plan: Digest
+    boot: BootId
+    boot_ms: BootMs
     states: bytes
     since: list[int]
     looks: list[int]
@@ -184,6 +189,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What an agent sends. Without a batch it only asks for the watermark (and keeps the clock's mapping fresh).
 
     ``backlog``: frames past the watermark, this batch not counted. ``plans``: plans the collector asked for.
+    ``signatures``: of each of these plans, as the collector that served it gave it; b"" where the agent has none.
     ``health``: the agent about itself (names as in ``agent.runtime.status``), now and then.
     """
 
@@ -192,9 +198,10 @@ class Push(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     echo: Echo | None = None
     batch: Batch | None = None
     present: Present | None = None
-    backlog: int = 0
+    backlog: Count = 0
     plans: list[bytes] = []
     health: dict[str, float] = {}
+    signatures: list[bytes] = []
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,12 +217,12 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 
     incarnation: str
     verdict: str
-    received_ms: int
-    sent_ms: int
+    received_ms: WallMs
+    sent_ms: WallMs
     watermark: Position | None = None
-    plan: bytes | None = None
+    plan: Digest | None = None
     want: list[bytes] = []
-    pause_ms: int = 0
+    pause_ms: PauseMs = 0
     reason: str = ""
     version: int = VERSION
 

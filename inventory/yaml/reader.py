@@ -14,7 +14,7 @@ from msgspec import inspect
 from inventory.base.problems import Place
 from inventory.base.types import Secret, Text
 from inventory.yaml import scalars
-from inventory.yaml.nodes import MappingNode, Node, ScalarNode
+from inventory.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 from inventory.yaml.scalars import INVALID, Reader, Source, describe, join, unknown_keys
 
 T = TypeVar("T")
@@ -40,6 +40,8 @@ def compile_reader(info: inspect.Type) -> Reader:
         reader_name = (info.extra or {}).get("reader")
         if reader_name == "slug":
             return scalars.slug
+        if reader_name == "credential":
+            return _credential_value
         return scalars.converted(scalars.SCALAR_CONVERTERS[reader_name]) if reader_name else compile_reader(info.type)
     if isinstance(info, inspect.StrType):
         return scalars.text(info.min_length, info.max_length, info.pattern)
@@ -60,6 +62,12 @@ def compile_reader(info: inspect.Type) -> Reader:
     if isinstance(info, inspect.StructType):
         return scalars.bilingual_text if info.cls is Text else _StructReader(info)
     return _plain_reader(info)
+
+
+def _credential_value(node: Node, path: str, source: Source) -> Any:
+    if path.endswith(".hosts") and isinstance(node, ListNode):
+        return scalars.list_of(scalars.text(), tuple)(node, path, source)
+    return scalars.converted(Secret)(node, path, source)
 
 
 def _plain_reader(info: inspect.Type) -> Reader:

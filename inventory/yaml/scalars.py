@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from inventory.base.problems import Problem
+from inventory.base.text import ELLIPSIS, clean_line, quoted
 from inventory.base.types import Text, duration_ms, minute_of_day, ratio, repeat_ms, size_bytes
 from inventory.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
+MAX_UNKNOWN: Final = 20  # keys of one mapping that are told: to look for what each was meant to be takes its time
+MAX_KEY: Final = 100  # characters of a key that are shown
 INVALID: Final = object()  # what a reader answers after it has reported a problem
 INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
@@ -67,7 +70,7 @@ def day(text: str) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise ValueError(f"{text!r} is not a date; write it like 2026-11-30")
+    raise ValueError(f"{quoted(text)} is not a date; write it like 2026-11-30")
 
 
 def moment(text: str) -> datetime:
@@ -76,7 +79,7 @@ def moment(text: str) -> datetime:
             return datetime.fromisoformat(text)
     except ValueError:
         pass
-    raise ValueError(f"{text!r} is not a date and time; write it like 2026-11-30 17:30")
+    raise ValueError(f"{quoted(text)} is not a date and time; write it like 2026-11-30 17:30")
 
 
 SCALAR_CONVERTERS: Final[dict[str, Callable[[str], Any]]] = {
@@ -104,7 +107,8 @@ def is_slug(text: str) -> bool:
 
 def bilingual_text(node: Node, path: str, source: Source) -> Any:
     if isinstance(node, ScalarNode) and not node.empty:
-        return Text(node.text, node.text)
+        shown = clean_line(node.text)  # it goes onto pages and into mails
+        return Text(shown, shown)
     if not isinstance(node, MappingNode):
         message = f"ought to be a text or {{vi: ..., en: ...}}, found {describe(node)}"
         return source.report(node.line, path, message)
@@ -117,7 +121,7 @@ def bilingual_text(node: Node, path: str, source: Source) -> Any:
             source.report(value.line, join(path, key), f"ought to be a text, found {describe(value)}")
             valid = False
         else:
-            texts[key] = value.text
+            texts[key] = clean_line(value.text)
     if not valid:
         return INVALID
     return Text(texts.get("vi", ""), texts.get("en", ""))
@@ -257,11 +261,13 @@ def join(path: str, key: str) -> str:
 def unknown_keys(node: MappingNode, allowed: Iterable[str], path: str, source: Source) -> bool:
     """True if every key is known; else a problem for each that is not."""
     names = list(allowed)
-    valid = True
-    for key in node.items:
-        if key not in names:
-            near = get_close_matches(key, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
-            source.report(node.lines[key], join(path, key), f"is not a key known here; {hint}")
-            valid = False
-    return valid
+    unknown = [key for key in node.items if key not in names]
+    for key in unknown[:MAX_UNKNOWN]:
+        near = get_close_matches(key, names, 1) if len(key) <= MAX_KEY else ()
+        hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
+        shown = key if len(key) <= MAX_KEY else key[: MAX_KEY - 1] + ELLIPSIS
+        source.report(node.lines[key], join(path, shown), f"is not a key known here; {hint}")
+    if len(unknown) > MAX_UNKNOWN:
+        more = len(unknown) - MAX_UNKNOWN
+        source.report(node.lines[unknown[MAX_UNKNOWN]], path, f"has {more} more keys that are not known here")
+    return not unknown

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.spool import CheckResult, FileOps, Spool
 from agent.uplink.connection import CollectorResponse, Uplink
+from agent.uplink.plans import SignedPlan
 from agent.uplink.push import Pusher
 from inventory.protocol.wire import Ack, Present
 from tests.bench import bench_ingest
@@ -53,8 +54,8 @@ class Machine:
         now = self.boot_ms()
         return Present(self._source.plan.digest, self._source.boot, now, bytes(checks), [now] * checks, [1] * checks)
 
-    def plan(self, digest: bytes) -> bytes | None:
-        return self._source.plan.encode() if digest == self._source.plan.digest else None
+    def plan(self, digest: bytes) -> SignedPlan | None:
+        return SignedPlan(self._source.plan.encode(), b"") if digest == self._source.plan.digest else None
 
     def health(self, collector: str) -> dict[str, float]:
         return {}

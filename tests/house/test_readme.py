@@ -30,13 +30,19 @@ LINES = [line for language, block in BLOCKS if not language for line in block.sp
 COMMANDS = [line.split("  #")[0].split(" >")[0].strip() for line in LINES if line.startswith("haidang-")]
 
 
+def help_of(program: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[program]([*command, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out.split()
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_exists_with_its_options(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     program, command, *rest = shlex.split(line)
-    with pytest.raises(SystemExit) as ended:
-        PROGRAMS[program]([command, "--help"])
-    assert ended.value.code == 0
-    told = capsys.readouterr().out.split()
+    told = help_of(program, [command], capsys)
+    if rest and not rest[0].startswith("-"):  # it may be a command of the command
+        told += help_of(program, [command, rest[0]], capsys)
     for option in rest:
         if option.startswith("--"):
             assert any(word.strip("[],") == option for word in told), f"{program} {command} has no {option}"

@@ -105,6 +105,7 @@ class FakeCollector:
         self.handlers: list[PushHandler] = []  # each answers one push, or None: as usual
         self.override: Callable[[Push], Ack | None] = lambda push: None
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
+        self.plan_signature = ""  # as its header; "": it signs nothing
         self.enrol_page = ""
         self.acks_name_plan = False  # in its acks
         self.plan_requests = 0
@@ -167,9 +168,10 @@ class FakeCollector:
             return web.Response(status=403, body=b'{"error":"revoked"}', content_type="application/json")
         if request.path == "/v1/plan":
             self.plan_requests += 1
+            headers = {wire.SIGNATURE_HEADER: self.plan_signature} if self.plan_signature else {}
             if request.headers.get("If-None-Match") == f'"{digest_of(self.plan).hex()}"':
-                return web.Response(status=304)
-            return web.Response(body=self.plan, content_type="application/json")
+                return web.Response(status=304, headers=headers)
+            return web.Response(body=self.plan, content_type="application/json", headers=headers)
         body = await request.read()
         if request.path == "/v1/renew":
             return self._renew(body)

@@ -10,6 +10,8 @@ import msgspec
 
 from collector.ingest.ingest import Ingest
 from collector.ingest.state import AgentState
+from collector.keys.pki import CertificateAuthority
+from collector.keys.plan_signatures import PlanVerifier
 from collector.ledger.state_step import LedgerTail
 from collector.store.records import DeadLetter, RegisteredCheck
 from collector.store.sqlite.database import Database
@@ -20,6 +22,7 @@ from tests.support.clock import FakeClock
 
 T0 = 1_800_000_000_000  # collector's time at the start of every test
 BOOT = b"bootboot"
+AUTHORITY = CertificateAuthority.create(T0)  # whose plans count in an IngestWorld
 
 
 def collector_clock(wall: int = T0) -> FakeClock:
@@ -105,6 +108,12 @@ class ChainAgent:
         push = Push(version=1, sent=self.reading(), echo=self.echo, batch=batch, **more)
         return await self.send(encode_push(push), batch)
 
+    async def bring_plan(self, authority: CertificateAuthority | None = AUTHORITY) -> Ack:
+        """Its plan, with the signature that this authority gave when it served it (None: without one)."""
+        encoded = self.plan.encode()
+        signatures = [authority.sign_plan(self.plan.agent, encoded)] if authority is not None else []
+        return await self.push(plans=[encoded], signatures=signatures)
+
     async def send(self, body: bytes, batch: Batch | None = None) -> Ack:
         ack = await self.ingest.push(self.plan.agent, body)
         self.echo = Echo(ack.sent_ms, self.now())
@@ -130,7 +139,7 @@ class IngestWorld:
     async def start(self) -> Ingest:
         store = SqliteStore.open(self.path)
         self.database = store.database
-        self.ingest = Ingest(store, self.clock)
+        self.ingest = Ingest(store, self.clock, verifier=PlanVerifier([AUTHORITY.pem]))
         await self.ingest.start()
         return self.ingest
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -147,3 +148,43 @@ async def test_an_agent_cloned_to_a_second_machine_is_noticed_and_blocks_nothing
     spans = await lab.spans(WATCHED, began, now_ms())
     assert all(earlier["end"] <= later["start"] for earlier, later in pairwise(spans))
     assert not [span for span in spans if span["state"] == "down"]
+
+
+async def test_of_two_machines_with_one_disk_a_person_keeps_one_without_going_there(
+    lab: Outside, service: DemoService, tmp_path: Path
+) -> None:
+    lab.watch(watching(service))
+    await lab.start()
+    await fresh(lab)
+    await lab.agent.program.stop()
+    clone = AgentProcess("site", tmp_path / "clone")
+    shutil.copytree(lab.agent.state, clone.state)
+    await lab.agent.start()
+    await clone.start()
+    config = ("--config", str(lab.collector.config))
+    try:
+        until = time.monotonic() + 40
+        while not any(kind == "two machines" for kind, _ in findings(lab)):
+            assert time.monotonic() < until, findings(lab)
+            await asyncio.sleep(0.1)
+        listed = (await command("collector", "keep", "site", *config)).splitlines()
+        assert len(listed) == 2, listed
+        names = [line.partition(":")[0] for line in listed]
+        assert all("127.0.0.1" in line and socket.gethostname() in line for line in listed)
+        old = {state: (state / "identity.pem").read_bytes() for state in (lab.agent.state, clone.state)}
+        assert old[lab.agent.state] == old[clone.state]
+        said = await command("collector", "keep", "site", names[0], *config)
+        assert names[0] in said
+        while not [one for one in old if (one / "identity.pem").read_bytes() != old[one]]:
+            assert time.monotonic() < until + 40, lab.agent.program.last_words() + clone.program.last_words()
+            await asyncio.sleep(0.1)
+        renewed = next(one for one in old if (one / "identity.pem").read_bytes() != old[one])
+        stays, goes = (lab.agent, clone) if renewed == lab.agent.state else (clone, lab.agent)
+        while "another machine has taken its place" not in goes.program.log.read_text():
+            assert time.monotonic() < until + 80, goes.program.log.read_text()
+            await asyncio.sleep(0.1)
+        await fresh(lab)
+        assert "another machine" not in stays.program.log.read_text()
+        assert (goes.state / "identity.pem").read_bytes() == old[goes.state], "the other one gets nothing"
+    finally:
+        await clone.program.kill()

@@ -14,6 +14,7 @@ import msgspec
 from agent.backup import commands, place
 from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts, BackupQuery, BackupRefused
 from agent.backup.repositories.groups import newest_of_each
+from inventory.grammars.database_names import is_database_name
 from inventory.protocol.reasons import sentence
 
 NEWEST: Final = 2000  # jobs that are looked at
@@ -123,22 +124,46 @@ def _read_sqlite(query: BackupQuery) -> list[JobRow]:
         os.close(descriptor)
 
 
+def _socket_directory(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _psql_environment(query: BackupQuery, directory: int) -> dict[str, str]:
+    """How psql connects: in variables, which libpq takes as they are, where ``-d`` and ``-h`` would take a connection
+    string or a list of hosts. The socket is sought in the directory that was judged, whatever its path leads to by now.
+    """
+    if not is_database_name(query.database):
+        raise BackupRefused(sentence("{name} is no name of a database", name=repr(query.database)))
+    environment = {
+        "PGHOST": _socket_directory(directory),
+        "PGDATABASE": query.database,
+        "PGCONNECT_TIMEOUT": "5",
+        "PGOPTIONS": "-c default_transaction_read_only=on",
+    }
+    if "user" in query.secret:
+        environment["PGUSER"] = query.secret["user"]
+    if query.secret.get("port", "").isdigit():
+        environment["PGPORT"] = query.secret["port"]
+    if "password" in query.secret:
+        environment["PGPASSWORD"] = query.secret["password"]
+        # whoever may write to the directory could listen there: the password is for the server's own user
+        environment["PGREQUIREPEER"] = query.secret.get("server_user", "postgres")
+    return environment
+
+
 def _read_psql(backup_query: BackupQuery) -> list[JobRow]:
     program = commands.find_program("psql")
     if program is None:
         raise BackupRefused(sentence("this machine has no psql to read the catalogue with; install postgresql-client"))
-    os.close(place.open_directory(backup_query.path, backup_query.allowed))
-    argv = [program, "-X", "-A", "-t", "-w", "-h", backup_query.path, "-d", backup_query.database]
-    environment = {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": "-c default_transaction_read_only=on"}
-    if "user" in backup_query.secret:
-        argv += ["-U", backup_query.secret["user"]]
-    if "password" in backup_query.secret:
-        environment["PGPASSWORD"] = backup_query.secret["password"]
-    if backup_query.secret.get("port", "").isdigit():
-        argv += ["-p", backup_query.secret["port"]]
     query = f"SELECT json_build_array({_COLUMNS}) {_FROM}"
+    directory = place.open_directory(backup_query.path, backup_query.allowed)
     try:
-        result = commands.run([*argv, "-c", query], seconds=backup_query.timeout, environment=environment)
+        result = commands.run(
+            [program, "-X", "-A", "-t", "-w", "-c", query],
+            seconds=backup_query.timeout,
+            environment=_psql_environment(backup_query, directory),
+            descriptors=(directory,),
+        )
     except commands.CommandTimeout:
         raise BackupRefused(
             sentence("the catalogue did not answer within {timeout:n} s", timeout=backup_query.timeout)
@@ -147,10 +172,11 @@ def _read_psql(backup_query: BackupQuery) -> list[JobRow]:
         raise BackupRefused(sentence("psql said too much")) from None
     except OSError as error:
         raise BackupRefused(sentence("psql does not start: {error}", error=place.error_text(error))) from None
+    finally:
+        os.close(directory)
     if result.code != 0:
-        raise BackupRefused(
-            sentence("the catalogue cannot be read: {it}", it=result.last_error.removeprefix("psql: error: "))
-        )
+        words = result.last_error.removeprefix("psql: error: ").replace(_socket_directory(directory), backup_query.path)
+        raise BackupRefused(sentence("the catalogue cannot be read: {it}", it=words))
     try:
         return [msgspec.json.decode(line, type=JobRow) for line in result.out.splitlines() if line]
     except msgspec.DecodeError:

@@ -235,7 +235,7 @@ def _restic(
             "--no-cache",
             *words,
         ]
-        environment: Mapping[str, str] = {"TMPDIR": "/tmp", "GOMAXPROCS": "1"}
+        environment: Mapping[str, str] = {"TMPDIR": "/tmp", "GOMAXPROCS": "1"}  # noqa: S108 with --no-cache it stays empty
         result = commands.run(
             argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick or (lambda: None)
         )

@@ -70,7 +70,7 @@ class EchoSocket:
             self._identifier = int.from_bytes(os.urandom(2), "big")
             _set_filter(self.sock, version)
         else:
-            self.sock.bind(("::" if version == 6 else "0.0.0.0", 0))  # the kernel chooses an identifier
+            self.sock.bind(("::" if version == 6 else "0.0.0.0", 0))  # noqa: S104 the kernel chooses an identifier
             self._identifier = self.sock.getsockname()[1]
             self.sock.setsockopt(*_RECVERR[version], 1)
 

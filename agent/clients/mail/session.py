@@ -7,6 +7,7 @@ in a command of its own.
 
 import asyncio
 import base64
+import ipaddress
 import ssl
 import time
 from abc import ABC, abstractmethod
@@ -17,11 +18,11 @@ import msgspec
 
 from agent.clients.http.http1 import ascii_host
 from agent.clients.net.resolve import Resolver, address_literal
-from agent.clients.net.stream import TcpStream, connect
+from agent.clients.net.stream import MAX_ADDRESSES, TcpStream, connect
 from agent.clients.tls import chain as tls_chain
 from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_failure, presented_chain
 from agent.failure import ProbeFailed, printable
-from agent.probe import ProbeContext
+from agent.probe import Address, CredentialUse, Destination, ProbeContext
 from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import UNKNOWN
 
@@ -50,6 +51,27 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
     authority: str = ""
     family: str = "any"
 
+    @property
+    def exposed(self) -> Why:
+        """Why somebody in between could read a password that is given to it, or ""."""
+        if self.security == CLEAR:
+            return sentence("the connection is not encrypted (security: none)")
+        return "" if self.verify else sentence("its certificate is not verified (verify: false)")
+
+    @property
+    def proved(self) -> str:
+        """The name that its certificate has to prove, "" where none has."""
+        return "" if self.exposed else self.server_name or self.host
+
+    def destination(self, address: Address) -> Destination:
+        """The server as the place that a password goes to. ``address``: whom the connection reaches."""
+        return Destination(self.host, address, self.proved, self.exposed)
+
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        if not self.credential:
+            return ()
+        return (CredentialUse(self.credential, self.host, self.exposed, self.proved),)
+
     def validate(self) -> None:
         """Raises ValueError for what cannot be, in words for the person who wrote it."""
         ascii_host(self.host)
@@ -72,17 +94,8 @@ class Login(msgspec.Struct, frozen=True):
     password: str
 
     @classmethod
-    def from_credential(cls, name: str, credential: Mapping[str, str], host: str) -> Self:
-        """From what the agent's file says under ``name``. Raises Trouble (no evidence) when that does not do.
-
-        ``hosts`` there says to whom the password may be given at all, whatever a plan says.
-        """
-        hosts = credential.get("hosts", "").replace(",", " ").split()
-        if hosts and host not in hosts:
-            raise ProbeFailed(
-                sentence("the credential {name} in the agent's file is not for {host}", name=repr(name), host=host),
-                UNKNOWN,
-            )
+    def from_credential(cls, name: str, credential: Mapping[str, str]) -> Self:
+        """From what the agent's file says under ``name``. Raises ProbeFailed (no evidence) when that does not do."""
         for key in ("user", "password"):
             value = credential.get(key, "")
             if not value:
@@ -185,12 +198,27 @@ class MailSession(ABC):
         host = ascii_host(server.host)
         started = time.monotonic()
         addresses = await context.client(Resolver, Resolver).addresses(host, server.family)
+        if server.credential:
+            destinations = [server.destination(address) for address in addresses[:MAX_ADDRESSES]]
+            context.check_credential(server.credential, destinations)
         self.connect_started = time.monotonic()
         if address_literal(host) is None:
             self.timings["resolve"] = self.connect_started - started
         self.waiting = sentence("no connection was made")
         left = max(self.deadline - self.connect_started, 0.01)
         self._stream, self.timings["connect"] = await connect(addresses, server.port, context.limits, left)
+
+    def login_here(self) -> Login | None:
+        """Who to log in as with the server that was reached; None without a credential.
+
+        Raises ProbeFailed (no evidence) when the agent's file has none for it.
+        """
+        assert self._stream is not None
+        name = self.server.credential
+        if not name:
+            return None
+        to = self.server.destination(ipaddress.ip_address(self._stream.remote_address.partition("%")[0]))
+        return Login.from_credential(name, self.context.credential(name, to))
 
     async def send(self, data: bytes) -> None:
         assert self._stream is not None

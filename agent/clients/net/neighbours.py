@@ -82,6 +82,10 @@ class NetworkTables:
                 addresses.add(IPv4Address(message_attributes[_IFA_LOCAL]))
         return addresses
 
+    def addresses(self) -> list[tuple[bytes, dict[int, bytes]]] | None:
+        """This machine's addresses, IPv4 and IPv6, as (body, attributes); None where netlink is not to be had."""
+        return self._dump(_GET_ADDRESSES, socket.AF_UNSPEC)
+
     def gateways(self) -> set[IPv4Address]:
         """The next hops of all routes; empty where this machine does not tell."""
         messages = self._dump(_GET_ROUTES)
@@ -98,7 +102,7 @@ class NetworkTables:
             return set()
         return {IPv4Address(hop[::-1] if sys.byteorder == "little" else hop) for hop in hops_in_file if any(hop)}
 
-    def _dump(self, table: int) -> list[tuple[bytes, dict[int, bytes]]] | None:
+    def _dump(self, table: int, family: int = socket.AF_INET) -> list[tuple[bytes, dict[int, bytes]]] | None:
         """A dump of one table; None where netlink is not to be had."""
         if not self._netlink:
             return None
@@ -106,7 +110,7 @@ class NetworkTables:
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
                 sock.settimeout(1.0)
                 sock.bind((0, 0))
-                request = bytes([socket.AF_INET]).ljust(_BODY[table], b"\0")
+                request = bytes([family]).ljust(_BODY[table], b"\0")
                 sock.sendto(_HEADER.pack(_HEADER.size + len(request), table, _DUMP, 1, 0) + request, (0, 0))
                 return list(_messages(sock, table))
         except OSError:

@@ -80,7 +80,7 @@ class SnmpChannel:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             if version == 6:
                 self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._sock.bind(("::" if version == 6 else "0.0.0.0", 0))
+            self._sock.bind(("::" if version == 6 else "0.0.0.0", 0))  # noqa: S104 it asks; answers are matched
             if sys.platform == "linux":
                 enable_timestamps(self._sock)
                 self._sock.setsockopt(*_RECVERR[version], 1)

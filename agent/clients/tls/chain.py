@@ -155,7 +155,7 @@ def _host_names(certificate: bytes) -> str:
     try:
         extensions = x509.load_der_x509_certificate(certificate).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
+    except Exception:  # a stranger's bytes may trip the library in any way, and what it raises has no common base
         return sentence("no host at all")
     hosts = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
     if not hosts:

@@ -46,7 +46,7 @@ def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
             raise ProbeFailed(sentence("the stapled OCSP response is not signed by the certificate's issuer"), DEGRADED)
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
         revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
-    except (ValueError, TypeError) as error:
+    except _unreadable() as error:
         raise ProbeFailed(
             sentence("the stapled OCSP response cannot be read: {error}", error=str(error)[:60]), DEGRADED
         ) from None
@@ -79,22 +79,38 @@ def _demands_staple(certificate: bytes) -> bool:
 
     try:
         x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.TLSFeature)
-    except (ValueError, x509.ExtensionNotFound):
+    except _unreadable():
         return False
     return True
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What the library raises for what is no certificate, or one that it does not know: there is no common base."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        x509.DuplicateExtension,
+        x509.ExtensionNotFound,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+        UnsupportedAlgorithm,
+    )
 
 
 def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
     """The certificate of the chain that issued the leaf, by name and signature."""
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
 
     for encoded in chain:  # the leaf included: a self-signed one issued itself
         try:
             candidate = x509.load_der_x509_certificate(encoded)
             leaf.verify_directly_issued_by(candidate)
             return candidate
-        except (ValueError, TypeError, InvalidSignature):
+        except _unreadable():
             continue
     return None
 
@@ -118,14 +134,13 @@ def _matching_response(
 
 def _is_signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.datetime) -> bool:
     """By the issuer itself, or by a responder whose certificate the issuer signed for that purpose, now valid."""
-    from cryptography.exceptions import InvalidSignature
 
     if _verifies_with(response, issuer):
         return True
     for responder in response.certificates:
         try:
             responder.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
+        except _unreadable():
             continue
         in_time = responder.not_valid_before_utc <= moment + SKEW and moment <= responder.not_valid_after_utc
         if in_time and _may_respond(responder) and _verifies_with(response, responder):
@@ -138,7 +153,7 @@ def _may_respond(certificate: "Certificate") -> bool:
 
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except _unreadable():
         return False
     return x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING in usage
 

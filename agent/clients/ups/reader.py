@@ -1,6 +1,7 @@
 """The base of the probes of UPSs: their common parameters, and one reading shared by all of a UPS's checks."""
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, Literal
@@ -9,17 +10,18 @@ import msgspec
 from msgspec import Meta
 
 from agent.clients.net.resolve import Resolver
-from agent.clients.net.stream import connect
+from agent.clients.net.stream import MAX_ADDRESSES, connect
 from agent.clients.ups import apcupsd, nut
 from agent.clients.ups.model import UpsReading
 from agent.failure import ProbeFailed
-from agent.probe import Address, Probe, ProbeContext
+from agent.probe import Address, CredentialUse, Destination, Probe, ProbeContext
 from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 _MARGIN: Final = 0.05  # of the time left, so that the more exact reason comes first
 PORTS: Final = {"nut": nut.PORT, "apcupsd": apcupsd.PORT, "snmp": 161}
 _SERVED: Final = {"nut": "upsd", "apcupsd": "apcupsd", "snmp": sentence("the UPS's network card")}
+_EXPOSED: Final = sentence("upsd is asked without encryption")
 SHARED_SECONDS: Final = (
     2.0  # seconds for which a reading serves another check: upsd asks its UPS no more often than that
 )
@@ -59,6 +61,11 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
                 sentence("way snmp needs a credential: the name under which the agent's file has the community")
             )
 
+    def credential_uses(self) -> tuple[CredentialUse, ...]:
+        if not self.credential or self.way == "apcupsd":
+            return ()
+        return (CredentialUse(self.credential, self.host, _EXPOSED if self.way == "nut" else ""),)
+
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or PORTS[self.way]),)
 
@@ -88,12 +95,17 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
         remaining = context.timeout - (time.monotonic() - started)
         if self.way == "snmp":
             return await self._by_snmp(context, addresses[0], remaining)
-        credential = context.credential(self.credential) if self.credential else {}
+        asked = self.credential if self.way == "nut" else ""
+        if asked:
+            destinations = [Destination(self.host, address, exposed=_EXPOSED) for address in addresses[:MAX_ADDRESSES]]
+            context.check_credential(asked, destinations)
         stream, _ = await connect(addresses, self.port or PORTS[self.way], context.limits, remaining)
         try:
-            if self.way == "nut":
-                return await nut.read(stream, self.ups, credential)
-            return await apcupsd.read(stream)
+            if self.way != "nut":
+                return await apcupsd.read(stream)
+            reached = ipaddress.ip_address(stream.remote_address.partition("%")[0])
+            to = Destination(self.host, reached, exposed=_EXPOSED)
+            return await nut.read(stream, self.ups, context.credential(asked, to) if asked else {})
         finally:
             stream.close()
 
@@ -108,7 +120,8 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
         port = self.port or PORTS["snmp"]
         if forbidden := context.limits.forbids(address, port):
             raise ProbeFailed(forbidden, UNKNOWN)
-        access = access_from_credential(self.credential, self.version, context.credential(self.credential))
+        credential = context.credential(self.credential, Destination(self.host, address))
+        access = access_from_credential(self.credential, self.version, credential)
         target = SnmpTarget(address, port, access)
         session = await context.client(SnmpClient, SnmpClient).session(target, seconds * (1 - _MARGIN))
         return await context.client(UpsMibCache, UpsMibCache).read(target, session), session.latency

@@ -77,7 +77,7 @@ class DrillStore:
         if not is_name(drill):
             return None
         try:
-            return msgspec.json.decode((self.directory / f"{drill}.json").read_bytes(), type=DrillRecord)
+            return msgspec.json.decode(files.read(self.directory / f"{drill}.json"), type=DrillRecord)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 

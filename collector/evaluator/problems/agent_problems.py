@@ -32,11 +32,13 @@ class AgentProblems:
         now, inventory = context.now, context.inventory
         today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
         states, patience = self._fleet.agents, inventory.province.push_every * MISSED_PUSHES
-        wrong_clocks: set[str] = set()
+        wrong_clocks, held = set[str](), self._fleet.quarantine.agents
         for agent in inventory.agents.values():
             state = states.get(agent.id)
             if state is None or not state.contact:
                 continue  # never heard: it is still to be installed
+            if agent.id in held:
+                continue  # it pushes, and is refused
             silence, error = now - max(state.contact, context.listening_since), state.timing.wall_error_ms
             if silence <= patience and (error is None or abs(error) <= CLOCK_TOLERANCE):
                 continue

@@ -1,6 +1,7 @@
 """Problems of checks: those that are down or degraded, and members of open incidents until they are clear."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from collector.evaluator.context import EvaluationContext
 from collector.evaluator.problems.agent_problems import MISSED_PUSHES
 from collector.evaluator.problems.unhealthy_checks import UnhealthyChecks
 from collector.evaluator.recent import RecentLooks
+from collector.ingest.quarantine import EVALUATION
 from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.entities import Check
 from inventory.protocol.refs import Ref
@@ -42,14 +44,26 @@ class CheckProblems:
             entry = self._entry(row)
             if entry is not None:
                 covered.add((entry.uid, status.state))
-                yield from self._judged(entry, status, status.state, context.causes.cause(entry.uid), context)
+                yield from self._alone(entry, partial(self._wrong_now, entry, status, context))
         for (uid, state), (cause, member) in members.items():
-            entry = self._reader.by_uid(uid)
+            entry = self._reader.of_inventory(uid)
             if (uid, state) in covered or entry is None or (current := self._status(entry, context.now)) is None:
                 continue
             # it is not in that state any more, or was seen better too seldom: what it was is what the incident has
-            for problem in self._judged(entry, current, state, PresentCause(cause), context):
+            judged = partial(self._judged, entry, current, state, PresentCause(cause), context)
+            for problem in self._alone(entry, judged):
                 yield replace(problem, since=member.since, reason=member.reason, message=member.message)
+
+    def _wrong_now(self, entry: CheckEntry, status: CheckStatus, context: EvaluationContext) -> Iterator[ActiveProblem]:
+        return self._judged(entry, status, status.state, context.causes.cause(entry.uid), context)
+
+    def _alone(self, entry: CheckEntry, judge: Callable[[], Iterable[ActiveProblem]]) -> list[ActiveProblem]:
+        """One check's problems; where it cannot be judged, that is its agent's fault, and the others are."""
+        try:
+            return list(judge())
+        except Exception as error:
+            self._reader.fleet.quarantine.row_failed(EVALUATION, entry.agent, error)
+            return []
 
     def _note_recovered(self, now: int) -> None:
         """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
@@ -99,8 +113,7 @@ class CheckProblems:
         return heard or context.now - status.last_look <= context.inventory.alerting.late_ms
 
     def _entry(self, row: int) -> CheckEntry | None:
-        registered = self._reader.fleet.checks.get(row)
-        entry = self._reader.by_uid(registered.uid) if registered is not None else None
+        entry = self._reader.of_row(row)
         return entry if entry is not None and entry.check is not None else None
 
     def _status(self, entry: CheckEntry, now: int) -> CheckStatus | None:

@@ -68,7 +68,7 @@ class CurrentProblems:
         """Whether nothing is known now of what a problem of this key is about."""
         on, what = Ref.parse(key)
         if on in STATE:
-            entry = self._reader.by_uid(what)
+            entry = self._reader.of_inventory(what)
             return entry is None or self._reader.status(entry, now).state == UNKNOWN
         if on == "clock":
             state = self._reader.fleet.agents.get(what)
@@ -80,7 +80,7 @@ class CurrentProblems:
         inventory = self._reader.inventory
         on, what = Ref.parse(key)
         if on in STATE:
-            entry = self._reader.by_uid(what)
+            entry = self._reader.of_inventory(what)
             return entry is None or entry.check is None or self._reader.registered(entry).ended is not None
         if on in ("silent", "clock"):
             agent = inventory.agents.get(what)

@@ -9,6 +9,7 @@ from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
+from collector.ingest.quarantine import EVALUATION
 from inventory.model.alerting import CONDITION_TYPES, ConditionType
 from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.refs import Ref
@@ -32,8 +33,15 @@ def detected_problems(context: EvaluationContext) -> Iterator[ActiveProblem]:
     """By every detector that a condition declares."""
     for condition_type in CONDITION_TYPES.values():
         if condition_type.detector:
-            for detection in detector(condition_type.detector)(context):
-                yield from _problem(condition_type, detection, context)
+            try:
+                yield from _detected(condition_type, context)
+            except Exception as error:  # a detector that fails costs its own problems
+                context.reader.fleet.quarantine.row_failed(EVALUATION, "", error)
+
+
+def _detected(condition_type: ConditionType, context: EvaluationContext) -> list[ActiveProblem]:
+    detections = detector(condition_type.detector)(context)
+    return [problem for detection in detections for problem in _problem(condition_type, detection, context)]
 
 
 @cache

@@ -3,14 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from alerts.incident.finding import IngestFinding
 from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
+from collector.ingest.quarantine import EVALUATION
+from collector.store.records import AgentMachine
 from inventory.model.alerting import HOUR
+from inventory.protocol.bounds import COUNT
 from inventory.protocol.causes import AGENT
 from inventory.protocol.reasons import bounded, pack, unpack
+from inventory.protocol.records import frames_in
 from inventory.protocol.refs import Ref
 
 FINDING_FOR: Final = HOUR  # how long a finding is a problem
@@ -18,9 +24,10 @@ FINDING_FOR: Final = HOUR  # how long a finding is a problem
 _Message = Callable[[str, Mapping[str, Any]], TranslatableMessage]
 
 
-def _frames(data: Mapping[str, Any]) -> int:
-    first, last = data.get("first"), data.get("last")
-    return last - first + 1 if isinstance(first, int) and isinstance(last, int) else 0
+def _count(data: Mapping[str, Any], name: str) -> int:
+    """Of an event of whatever age: what cannot be is no number."""
+    value = data.get(name)
+    return COUNT.clamped(value) if isinstance(value, int) else 0
 
 
 def _reason(data: Mapping[str, Any]) -> str:
@@ -29,7 +36,18 @@ def _reason(data: Mapping[str, Any]) -> str:
 
 def _step(data: Mapping[str, Any]) -> int:
     step = data.get("step_ms")
-    return abs(step) if isinstance(step, int) else 0
+    return COUNT.clamped(abs(step)) if isinstance(step, int) else 0
+
+
+def _machines(data: Mapping[str, Any]) -> str:
+    try:
+        machines = msgspec.convert(data.get("machines", ()), tuple[AgentMachine, ...])
+    except msgspec.ValidationError:
+        return "?"
+    return "; ".join(
+        f"{machine.ident} ({', '.join(filter(None, (machine.name, machine.address, machine.boot[:8])))})"
+        for machine in machines
+    )
 
 
 MESSAGES: Final[Mapping[str, _Message]] = {
@@ -43,10 +61,10 @@ MESSAGES: Final[Mapping[str, _Message]] = {
         "{agent} refuses a check of its plan: {reason}", agent=agent, reason=_reason(data)
     ),
     "agent damaged": lambda agent, data: message(
-        "{count} results of {agent} did not survive on its disk", agent=agent, count=_frames(data)
+        "{count} results of {agent} did not survive on its disk", agent=agent, count=frames_in(data)
     ),
     "agent dropped": lambda agent, data: message(
-        "{count} results of {agent} were given up: its disk has no room", agent=agent, count=_frames(data)
+        "{count} results of {agent} were given up: its disk has no room", agent=agent, count=frames_in(data)
     ),
     "agent disk": lambda agent, data: message("the disk of {agent}: {reason}", agent=agent, reason=_reason(data)),
     "agent epoch": lambda agent, data: message(
@@ -61,16 +79,24 @@ MESSAGES: Final[Mapping[str, _Message]] = {
     "dead letters": lambda agent, data: message(
         "{count} records of {agent} could not be taken: {reason}",
         agent=agent,
-        count=int(data.get("count") or 0),
+        count=_count(data, "count"),
         reason=_reason(data),
     ),
     "unplaceable": lambda agent, data: message(
         "{count} results of {agent} cannot be placed in time: its clock was never right",
         agent=agent,
-        count=int(data.get("results") or 0),
+        count=_count(data, "results"),
     ),
     "frames unaccounted": lambda agent, data: message(
-        "{count} results of {agent} are missing and nothing says why", agent=agent, count=int(data.get("frames") or 0)
+        "{count} results of {agent} are missing and nothing says why", agent=agent, count=_count(data, "frames")
+    ),
+    "two machines": lambda agent, data: message(
+        "several machines send results as {agent}: {machines}. To keep one, on the collector: haidang-collector keep "
+        "{agent_id} and the name that stands first; the others are then refused. Was one stolen? Then revoke "
+        "{agent_id} and enrol the right one with a new code",
+        agent=agent,
+        agent_id=agent,
+        machines=_machines(data),
     ),
     "collector clock": lambda agent, data: (
         message("the collector believes its clock again")
@@ -102,25 +128,36 @@ class FindingProblems:
 
     def current(self, context: EvaluationContext) -> Iterator[ActiveProblem]:
         self._findings = {key: one for key, one in self._findings.items() if context.now - one[0].at < FINDING_FOR}
-        for key, (finding, first) in self._findings.items():
-            agent = context.inventory.agents.get(finding.agent)
-            subject = Subject(
-                agency=agent.agency if agent is not None else "",
-                site=agent.site if agent is not None else "",
-                agent=finding.agent,
-            )
-            condition = condition_for(context.inventory, "finding", subject, finding.kind)
-            if condition is None:
-                continue
-            yield ActiveProblem(
-                key=key,
-                condition=condition.id,
-                subject=subject,
-                severity=condition.severity,
-                since=first,
-                evidence=finding.at,
-                cause=Cause(root=key, cause=AGENT),
-                message=finding_message(finding),
-                recover_ms=condition.quiet_ms,
-                once=True,
-            )
+        quarantine = context.reader.fleet.quarantine
+        for made in quarantine.rows(
+            EVALUATION,
+            self._findings.items(),
+            lambda one: one[1][0].agent,
+            lambda one: list(_problems(one[0], *one[1], context)),
+        ):
+            yield from made
+
+
+def _problems(key: str, finding: IngestFinding, first: int, context: EvaluationContext) -> Iterator[ActiveProblem]:
+    """One, or none where its condition is switched off."""
+    agent = context.inventory.agents.get(finding.agent)
+    subject = Subject(
+        agency=agent.agency if agent is not None else "",
+        site=agent.site if agent is not None else "",
+        agent=finding.agent,
+    )
+    condition = condition_for(context.inventory, "finding", subject, finding.kind)
+    if condition is None:
+        return
+    yield ActiveProblem(
+        key=key,
+        condition=condition.id,
+        subject=subject,
+        severity=condition.severity,
+        since=first,
+        evidence=finding.at,
+        cause=Cause(root=key, cause=AGENT),
+        message=finding_message(finding),
+        recover_ms=condition.quiet_ms,
+        once=True,
+    )

@@ -4,7 +4,8 @@ Live, an incident has seen them come and go. What came late (a backlog, a collec
 alone, with the cause that the whole evidence gives.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from alerts.incident.entities import Incident
@@ -12,8 +13,9 @@ from alerts.incident.problem import ActiveProblem, Cause, PastProblem
 from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
 from collector.evaluator.problems.check_problems import ON, subject_of
+from collector.ingest.quarantine import EVALUATION
 from collector.ledger.state_step import Span
-from collector.queries.causes import analyse_causes, leading_cause
+from collector.queries.causes import analyse_causes, check_cause
 from collector.queries.exclusions import Exclusions
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.records import ClosedSpan
@@ -22,6 +24,7 @@ from inventory.protocol.refs import Ref
 from inventory.protocol.states import CheckStatus
 
 FOREVER: Final = 1 << 62
+MetCondition = tuple[CheckEntry, Span, Condition]
 MAX_SPANS: Final = 200  # spans an evaluation: a backlog of weeks must not hold up what is wrong now
 
 
@@ -29,21 +32,25 @@ async def past_problems(
     reader: LedgerReader, spans: Sequence[ClosedSpan], exclusions: Exclusions, now: int
 ) -> list[PastProblem]:
     """Those that met their condition, with their causes."""
-    meeting = list(_meeting_condition(reader, spans))
+    quarantine = reader.fleet.quarantine
+    meeting = [
+        one
+        for met in quarantine.rows(EVALUATION, spans, partial(_agent, reader), partial(_meeting_condition, reader))
+        for one in met
+    ]
     if not meeting:
         return []
     begin = min(span.start for _, span, _ in meeting)
 
-    def causes(analysis: CauseAnalysis) -> list[Cause]:
-        return [
-            leading_cause(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting
-        ]
+    def problems(analysis: CauseAnalysis) -> list[PastProblem]:
+        def problem(met: MetCondition) -> PastProblem:
+            entry, span, condition = met
+            cause = check_cause(analysis, entry, (span.start, span.end))
+            return _past_problem(entry, span, condition, cause, exclusions, now)
 
-    root_causes = await analyse_causes(reader, causes, begin)
-    return [
-        _past_problem(entry, span, condition, cause, exclusions, now)
-        for (entry, span, condition), cause in zip(meeting, root_causes, strict=True)
-    ]
+        return quarantine.rows(EVALUATION, meeting, lambda met: met[0].agent, problem)
+
+    return await analyse_causes(reader, problems, begin)
 
 
 def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incident]) -> list[PastProblem]:
@@ -62,18 +69,20 @@ def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incide
     ]
 
 
-def _meeting_condition(
-    reader: LedgerReader, spans: Sequence[ClosedSpan]
-) -> Iterator[tuple[CheckEntry, Span, Condition]]:
-    """With the condition that each met."""
-    for one in spans:
-        registered = reader.fleet.checks.get(one.check)
-        entry = reader.by_uid(registered.uid) if registered is not None else None
-        if entry is None or entry.check is None:
-            continue
-        condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
-        if condition is not None and condition_state(condition, _status_at_end(one.span)) == "met":
-            yield entry, one.span, condition
+def _agent(reader: LedgerReader, one: ClosedSpan) -> str:
+    registered = reader.fleet.checks.get(one.check)
+    return "" if registered is None else registered.agent
+
+
+def _meeting_condition(reader: LedgerReader, one: ClosedSpan) -> list[MetCondition]:
+    """With the condition that it met, if it did."""
+    entry = reader.of_row(one.check)
+    if entry is None or entry.check is None:
+        return []
+    condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
+    if condition is None or condition_state(condition, _status_at_end(one.span)) != "met":
+        return []
+    return [(entry, one.span, condition)]
 
 
 def _status_at_end(span: Span) -> CheckStatus:

@@ -7,6 +7,7 @@ was wrong, is not looked into; so an evaluation of 10,000 agents costs what thei
 from collections.abc import Iterator
 
 from collector.ingest.fleet import Fleet
+from collector.ingest.quarantine import EVALUATION
 from collector.ingest.state import AgentState
 from inventory.protocol.states import DEGRADED, DOWN, CheckStatus
 
@@ -26,7 +27,11 @@ class UnhealthyChecks:
             if self._states.get(agent) is state and agent not in self.by_agent:
                 continue
             self._states[agent] = state
-            unhealthy = {} if _all_well(state) else dict(self._unhealthy_checks(state, now))
+            try:
+                unhealthy = {} if _all_well(state) else dict(self._unhealthy_checks(state, now))
+            except Exception as error:  # the others are judged all the same
+                self._fleet.quarantine.row_failed(EVALUATION, agent, error)
+                unhealthy = {}
             if unhealthy:
                 self.by_agent[agent] = unhealthy
             else:

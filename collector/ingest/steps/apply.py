@@ -6,7 +6,7 @@ an :class:`Effect`. Sums are given back, to be added after the commit.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,15 +20,14 @@ from collector.ledger.batch_step import apply_slice, recount
 from collector.ledger.placement import Placement
 from collector.ledger.state_step import LedgerTail, OutOfOrder, Span, first_tail, step
 from inventory.protocol import kinds
+from inventory.protocol.bounds import saturated
 from inventory.protocol.reasons import received, template
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 from inventory.protocol.wire import Batch, Record, Run
 
 STOPPED: Final = template("agent stopped")
-EVENT_KINDS: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
 POWER_LOST: Final = template("probably without power: on battery, then silent, then booted again")
 BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
-MAX_DATA: Final = 4_096  # bytes of an event's JSON
 
 AddSums = Callable[[Sums], None]
 
@@ -58,7 +57,7 @@ def apply_batch(placed: PlacedPush) -> AddSums:
         state.writable_ledger()  # the results may have begun a fast path
     for record in batch.records:
         _apply_record(placed, record)
-    state.results += len(batch.states) + sum(run.count for run in batch.runs)
+    state.results = saturated(state.results + len(batch.states) + sum(run.count for run in batch.runs))
     if batch.states and state.stopped is not None and placement.end > state.stopped:
         state.stopped = None
 
@@ -190,7 +189,7 @@ def _apply_record(placed: PlacedPush, record: Record) -> None:
     _add_event(record, at, placed.effect)
     if record.kind == "start":
         state.started, state.stopped = at, None
-        state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
+        state.about = record.data
     elif record.kind == "stop":
         state.stopped = at
         for row in placed.plan.rows:
@@ -235,21 +234,9 @@ def _keep_tail(placed: PlacedPush, row: int, tail: LedgerTail, closed: list[Span
 
 
 def _add_event(record: Record, at: int, effect: Effect) -> None:
-    if record.kind not in EVENT_KINDS:
-        effect.dead_letters.append(dead_letter(f"a record of unknown kind {record.kind[:40]!r}", record))
-        return
     unclean = record.kind == "start" and record.data.get("clean") is False
     finding = unclean or record.kind not in ("start", "stop")
-    data = bounded_data(record.data)
+    data = record.data
     if record.kind in ("start", "stop"):
         data = {**data, "boot_ms": record.at}  # tells a machine that booted from a program that was restarted
     effect.events.append(NewEvent(at, None, f"agent {record.kind}", data, finding))
-
-
-def bounded_data(data: dict[str, Any]) -> dict[str, Any]:
-    """As it may stand in an event: plain JSON of a bounded size, or only its beginning as text."""
-    try:
-        encoded = msgspec.json.encode(data)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-        return {"text": repr(data)[:MAX_DATA]}
-    return data if len(encoded) <= MAX_DATA else {"text": encoded[:MAX_DATA].decode(errors="replace")}

@@ -1,22 +1,18 @@
 """The contact itself: what a push says beside its batch, of its clocks, its backlog, its health, its present state."""
 
-from typing import Final
-
 from collector.ingest.plans import CompiledPlan, Plans
 from collector.ingest.state import Overlay
 from collector.ingest.steps.admission import bounded_health
 from collector.ingest.steps.context import IngestContext
-from collector.ingest.steps.examine import MAX_TIME
+from inventory.protocol.bounds import BOOT_MS, LOOKS, MOMENT_MS
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Present, Reading
-
-MAX_LOOKS: Final = 2**31
 
 
 def note_contact(context: IngestContext, plans: Plans) -> list[bytes]:
     """Into the agent's state. Gives the plan to ask for, if the present state names one that is not known."""
     push, state, received = context.push, context.state, context.received
-    state.backlog = max(0, push.backlog)
+    state.backlog = push.backlog
     if push.health:
         state.health = bounded_health(push.health)
     if not context.believed:
@@ -40,7 +36,7 @@ def _is_newer(present: Present, current: Overlay | None, sent: Reading) -> bool:
     """Whether this is of the boot that sends it, not from its future, and not overtaken on the way."""
     if current is not None and current.boot == present.boot and present.boot_ms < current.boot_ms:
         return False
-    return present.boot == sent.boot and 0 <= present.boot_ms <= sent.boot_ms
+    return present.boot == sent.boot and present.boot_ms <= sent.boot_ms
 
 
 def _overlay_of(present: Present, plan: CompiledPlan, received: int) -> Overlay | None:
@@ -50,8 +46,8 @@ def _overlay_of(present: Present, plan: CompiledPlan, received: int) -> Overlay 
     offset = received - present.boot_ms
     columns = zip(plan.rows, present.states, present.since, present.looks, strict=True)
     checks = {
-        row: (code, min(received, max(0, since + offset)), max(0, min(looks, MAX_LOOKS)))
+        row: (code, min(received, since + offset), LOOKS.clamped(looks))
         for row, code, since, looks in columns
-        if code <= UNKNOWN and since <= MAX_TIME
+        if code <= UNKNOWN and BOOT_MS.hold(since) and MOMENT_MS.hold(since + offset)
     }
     return Overlay(received, present.boot, present.boot_ms, checks)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
+from inventory.protocol.bounds import saturated
 
 log = logging.getLogger("collector.ingest")
 
@@ -26,7 +27,7 @@ def bounded_letters(letters: list[NewDeadLetter]) -> list[NewDeadLetter]:
     if len(letters) <= MAX_ROWS_PER_BATCH:
         return letters
     rest = letters[MAX_ROWS_PER_BATCH - 1 :]
-    count = sum(letter.count for letter in rest)
+    count = saturated(sum(letter.count for letter in rest))
     last = NewDeadLetter(f"{rest[0].reason} (and {len(rest) - 1} more)", count, rest[0].body)
     return [*letters[: MAX_ROWS_PER_BATCH - 1], last]
 
@@ -45,7 +46,7 @@ class DeadLetterReports:
         if now - self._reported_at.get(agent, -math.inf) < REPORT_AGAIN_AFTER:
             return
         self._reported_at[agent] = now
-        count, reason = sum(letter.count for letter in effect.dead_letters), effect.dead_letters[0].reason
+        count, reason = saturated(sum(letter.count for letter in effect.dead_letters)), effect.dead_letters[0].reason
         effect.events.append(NewEvent(at, None, "dead letters", {"count": count, "reason": reason}, True))
         log.warning("agent %s: %d records set aside: %s", agent, count, reason)
 
@@ -63,7 +64,7 @@ class DeadLetterBudget:
         since, rows = self._hours.get(agent, (now, 0))
         if now - since > 3600:
             since, rows = now, 0
-        self.total += sum(letter.count for letter in letters)
+        self.total = saturated(self.total + sum(letter.count for letter in letters))
         kept = letters[: max(0, MAX_ROWS_PER_HOUR - rows)]
         self._hours[agent] = (since, rows + len(kept))
         return kept

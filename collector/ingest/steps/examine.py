@@ -12,13 +12,11 @@ import msgspec
 from collector.ingest.plans import CompiledPlan
 from collector.ingest.steps.dead_letters import bounded_letters, dead_letter
 from collector.ingest.steps.effect import NewDeadLetter
+from inventory.protocol.bounds import BOOT_BYTES, BOOT_MS, LATENCY_US, VALUE, NumberLimits
+from inventory.protocol.records import BadRecord, checked_record
 from inventory.protocol.states import UNKNOWN
-from inventory.protocol.wire import Batch, Reading, Run
+from inventory.protocol.wire import Batch, Reading, Record, Run
 
-MAX_SEQ: Final = 2**62
-MAX_TIME: Final = 2**47  # ms: some 4,000 years
-MAX_LATENCY: Final = 2**42  # µs
-MAX_VALUE: Final = 2**53
 FUTURE_TOLERANCE: Final = 1_000  # ms that a result may be later than the push that brings it
 
 
@@ -41,7 +39,7 @@ def examine(batch: Batch, plan: CompiledPlan | None, sent: Reading) -> ExaminedB
     if plan is None or fault:
         letter = dead_letter(f"a batch set aside: {fault}", batch, len(batch.states))
         return ExaminedBatch(batch, plan, refused=fault, dead_letters=[letter])
-    latest = sent.boot_ms + FUTURE_TOLERANCE if batch.boot == sent.boot else MAX_TIME
+    latest = sent.boot_ms + FUTURE_TOLERANCE if batch.boot == sent.boot else BOOT_MS.most
     unaccounted = _unaccounted(batch)
     if _is_clean(batch, plan, latest):
         return ExaminedBatch(batch, plan, unaccounted=unaccounted)
@@ -53,9 +51,7 @@ def _shape_fault(batch: Batch, plan: CompiledPlan) -> str:
     """Why the batch cannot be read, or ""."""
     total = len(batch.states)
     start, places = batch.start, batch.places()
-    if not (1 <= start <= batch.last < MAX_SEQ):
-        return f"frames {start} to {batch.last}"
-    if not 0 <= batch.base < MAX_TIME or len(batch.boot) != 8:
+    if not BOOT_MS.hold(batch.base) or len(batch.boot) != BOOT_BYTES:
         return "a boot or a time base that cannot be"
     if len(batch.checks) != len(batch.counts) or sum(batch.counts) != total or len(batch.at) != total:
         return "columns of different lengths"
@@ -95,13 +91,13 @@ def _is_clean(batch: Batch, plan: CompiledPlan, latest: int) -> bool:
             return False
         if any(not 0 <= place < len(batch.states) for place, _ in batch.reasons):
             return False
-        if any(not 0 <= record.at <= latest for record in batch.records):
+        if batch.records:  # few, and each is made anew
             return False
     if not batch.states:
         return True
     if max(batch.states) > UNKNOWN or batch.places()[-1] >= len(plan.rows):
         return False
-    if not _within(batch.latency, 0, MAX_LATENCY) or not _within(batch.values, -MAX_VALUE, MAX_VALUE):
+    if not _within(batch.latency, LATENCY_US) or not _within(batch.values, VALUE):
         return False
     if len(batch.counts) == len(batch.states):
         return min(batch.at) >= 0 and batch.base + max(batch.at) <= latest
@@ -114,11 +110,12 @@ def _is_clean(batch: Batch, plan: CompiledPlan, latest: int) -> bool:
     return True
 
 
-def _within(column: Sequence[int | None], least: int, most: int) -> bool:
+def _within(column: Sequence[int | None], limits: NumberLimits) -> bool:
+    least, most = limits
     try:
         return least <= min(column, default=least) and max(column, default=most) <= most  # type: ignore[type-var, operator]
     except TypeError:  # there is a None
-        return _within([value for value in column if value is not None], least, most)
+        return _within([value for value in column if value is not None], limits)
 
 
 def _clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[NewDeadLetter]]:
@@ -163,10 +160,10 @@ def _clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[N
         else:
             runs.append(run)
     for record in batch.records:
-        if 0 <= record.at <= latest:
-            records.append(record)
-        else:
-            letters.append(dead_letter("from the future, or before its machine started", record))
+        try:
+            records.append(_checked(record, latest))
+        except BadRecord as bad:
+            letters.append(dead_letter(str(bad), record))
     changed = msgspec.structs.replace(batch, states=bytes(states), runs=runs, records=records, **kept)
     return changed, bounded_letters(letters)
 
@@ -182,7 +179,7 @@ def _time_fault(batch: Batch, i: int, when: int, previous: int, latest: int) -> 
 
 
 def _number_fault(latency: int | None, values: Sequence[int | None]) -> str:
-    if not _within([latency], 0, MAX_LATENCY) or not _within(values, -MAX_VALUE, MAX_VALUE):
+    if not _within([latency], LATENCY_US) or not _within(values, VALUE):
         return "a number that cannot be"
     return ""
 
@@ -196,7 +193,24 @@ def _run_fault(run: Run, plan: CompiledPlan, latest: int) -> str:
         return "a run that ends before it begins"
     if run.last > latest:
         return "from the future"
-    numbers = (run.count, run.latency_count, run.latency_sum, run.latency_min, run.latency_max)
-    if min(numbers) < 0 or max(numbers) > MAX_VALUE or run.latency_count > run.count:
-        return "a number that cannot be"
-    return ""
+    return "" if _run_can_be(run) else "a number that cannot be"
+
+
+def _run_can_be(run: Run) -> bool:
+    """Two looks of a check are at least a ms apart, and what they measured lies between the least and the most."""
+    if not 0 <= run.latency_count <= run.count <= run.last - run.first + 1:
+        return False
+    if not run.latency_count:
+        return run.latency_sum == run.latency_min == run.latency_max == 0
+    least, most = run.latency_min, run.latency_max
+    return (
+        LATENCY_US.least <= least <= most <= LATENCY_US.most
+        and least * run.latency_count <= run.latency_sum <= most * run.latency_count
+    )
+
+
+def _checked(record: Record, latest: int) -> Record:
+    """The record as it may be kept. Raises BadRecord."""
+    if not BOOT_MS.least <= record.at <= latest:
+        raise BadRecord("from the future, or before its machine started")
+    return checked_record(record)

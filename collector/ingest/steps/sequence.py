@@ -10,11 +10,13 @@ from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import NewEvent
 from collector.store.interfaces.store import Store
+from inventory.base.text import clean_text
 from inventory.protocol.wire import Batch, Position, decode_push
 
 log = logging.getLogger("collector.ingest")
 
 MAX_PLAN_REQUESTS: Final = 20  # times a plan is asked for before a batch made under it is given up
+MAX_PLANS_ASKED: Final = 16  # plans of an agent of which it is remembered how often they were asked for
 MAX_BREACH: Final = 40  # characters of what an agent says of a broken chain
 OTHER_CONTENT: Final = "other content under the same frames"
 
@@ -30,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Sequencer:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._plan_requests: dict[tuple[str, bytes], int] = {}  # by agent and digest, since the start
+        self._plan_requests: dict[str, dict[bytes, int]] = {}  # by agent and digest, since the start
 
     async def sequence(self, context: IngestContext, want: list[bytes]) -> Verdict:
         """The verdict; ``want``: plans to ask for in any case.
@@ -71,8 +73,11 @@ class Sequencer:
 
     def _gave_up_on_plan(self, agent: str, digest: bytes) -> bool:
         """Whether a plan was asked for too often to be hoped for."""
-        count = self._plan_requests[agent, digest] = self._plan_requests.get((agent, digest), 0) + 1
-        return count > MAX_PLAN_REQUESTS
+        requests = self._plan_requests.setdefault(agent, {})
+        requests[digest] = requests.pop(digest, 0) + 1
+        if len(requests) > MAX_PLANS_ASKED:
+            del requests[next(iter(requests))]
+        return requests[digest] > MAX_PLAN_REQUESTS
 
 
 def _content(batch: Batch) -> tuple[object, ...]:
@@ -87,7 +92,7 @@ def _report_conflict(context: IngestContext, batch: Batch) -> None:
 
 
 def _report_breach(context: IngestContext, batch: Batch) -> None:
-    previous, why = batch.previous, batch.breach[:MAX_BREACH]
+    previous, why = batch.previous, clean_text(batch.breach, MAX_BREACH)
     lost = batch.start - previous.seq - 1 if previous is not None and previous.epoch == batch.epoch else None
     data = {"why": why, "epoch": batch.epoch, "first": batch.start, "lost": lost}
     context.effect.events.append(NewEvent(context.received, None, "chain broken", data, True))

@@ -16,6 +16,7 @@ from collector.store.records import (
     DeferredBatch,
     DeferredPush,
     PlacedBatch,
+    QuarantinedAgent,
     RegisteredCheck,
     SavedCheckpoint,
     StoredBatch,
@@ -34,6 +35,11 @@ class BatchRepository(Protocol):
     def after(self, number: int, limit: int) -> list[StoredBatch]:
         """Those numbered past it, in order."""
 
+    def of_stream(self, stream: int, number: int, limit: int) -> list[StoredBatch]:
+        """One agent's, those numbered past it, in order."""
+
+    def newest_of(self, stream: int) -> StoredBatch | None: ...
+
     def body(self, number: int) -> bytes | None:
         """The push, None when it was pruned."""
 
@@ -51,9 +57,12 @@ class BatchRepository(Protocol):
     def place(self, batches: Sequence[PlacedBatch]) -> None:
         """These wait no longer."""
 
+    def refuse(self, number: int) -> None:
+        """It is one that was refused, and waits no longer."""
+
     def prune(self, covered: int, before: int, limit: int) -> int:
         """Delete the oldest that were received before a moment, up to the first younger one and up to number
-        ``covered``, never one that waits; gives how many."""
+        ``covered``, never one that waits, nor one of an agent in quarantine; gives how many."""
 
 
 class CheckpointRepository(Protocol):
@@ -70,6 +79,9 @@ class CheckpointRepository(Protocol):
 
     def replace_body(self, stream: int, body: bytes) -> None:
         """The same state, written anew."""
+
+    def forget(self, stream: int) -> None:
+        """The agent's state begins anew, behind the batch that the checkpoint held."""
 
     def replay_after(self) -> int:
         """Every batch up to this number is in a checkpoint."""
@@ -155,6 +167,19 @@ class DeadLetterRepository(Protocol):
 
     def prune(self, before: int, keep: int, limit: int) -> int:
         """Delete the oldest: those from before a moment, and those beyond the newest ``keep``."""
+
+
+class QuarantineRepository(Protocol):
+    """Agents of which nothing is taken until a person releases them."""
+
+    def all(self) -> list[QuarantinedAgent]:
+        """Oldest first."""
+
+    def put(self, agents: Sequence[QuarantinedAgent]) -> None:
+        """One that is there already stays as it is."""
+
+    def release(self, agent: str) -> bool:
+        """Whether it was there."""
 
 
 class PlanRepository(Protocol):

@@ -1,16 +1,21 @@
 """Repositories of identities, of what people did, and of the collector's own life."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from collector.store.records import (
+    AuditFilter,
+    AuditHead,
+    AuditRow,
     CollectorRun,
     DeclaredExclusion,
     EnrolmentCode,
     Incarnation,
     IssuedCertificate,
+    KeptMachine,
     RegisteredCertificate,
     Revocation,
+    StoredSession,
 )
 from inventory.model.entities import Selector
 
@@ -27,6 +32,9 @@ class CodeRepository(Protocol):
     def end_unused(self, agent: str) -> None:
         """The agent's codes that nobody used are none any more."""
 
+    def prune(self, before: int, limit: int) -> int:
+        """Delete those that ended before a moment; gives how many."""
+
 
 class CertificateRepository(Protocol):
     """Certificates issued."""
@@ -35,8 +43,23 @@ class CertificateRepository(Protocol):
 
     def highest_serial(self, agent: str) -> str | None: ...
 
+    def issued(self, agent: str, how: str, begin: int, end: int) -> int:
+        """How many of this sort were issued to the agent in [begin, end)."""
+
+    def replacing(self) -> list[tuple[str, str]]:
+        """(agent, serial) with which each machine began that came after another; lowest serial first."""
+
+    def next_enrolment(self, agent: str, serial: str) -> str | None:
+        """The lowest serial above this one with which a machine of the agent began."""
+
+    def prune(self, before: int, limit: int) -> int:
+        """Delete those that ended before a moment, the newest of each agent left out; gives how many."""
+
     def newest(self) -> dict[str, RegisteredCertificate]:
         """By agent."""
+
+    def first_issued(self, agent: str) -> int | None:
+        """When the agent's first was issued, ms; None: none was."""
 
 
 class RevocationRepository(Protocol):
@@ -48,13 +71,53 @@ class RevocationRepository(Protocol):
         """Oldest first."""
 
 
+class KeptMachineRepository(Protocol):
+    """Which of several machines with one identity a person keeps, until only that one can come."""
+
+    def put(self, kept: KeptMachine) -> None:
+        """In place of an earlier one of the agent."""
+
+    def all(self) -> list[KeptMachine]:
+        """By agent."""
+
+    def remove(self, agent: str) -> None: ...
+
+
 class AuditRepository(Protocol):
-    """What people did, and when."""
+    """What people and programs did, and when: rows are appended, numbered from 1 on, and chained by their hashes
+    (collector.store.audit_chain). The store itself refuses to change or delete one."""
 
     def add(self, at: int, who: str, what: str, data: Mapping[str, Any]) -> None: ...
 
     def all(self) -> list[tuple[int, str, str, dict[str, Any]]]:
         """(at, who, what, data), oldest first."""
+
+    def newest(self, chosen: AuditFilter, limit: int, before: int = 2**62) -> list[AuditRow]:
+        """Those chosen with a number below ``before``, newest first."""
+
+    def after(self, number: int, limit: int) -> list[AuditRow]:
+        """Those past a number, oldest first."""
+
+    def head(self) -> AuditHead:
+        """Of the newest row; number 0 when there is none."""
+
+    def first_broken(self) -> int | None:
+        """The number of the first row that is not as it was written, None when every one is."""
+
+
+class SessionRepository(Protocol):
+    """Sessions of people who logged in, by the hash of their secret."""
+
+    def all(self) -> list[StoredSession]: ...
+
+    def add(self, session: StoredSession) -> None: ...
+
+    def touch(self, session: bytes, seen: int) -> None:
+        """It was in use."""
+
+    def end(self, sessions: Iterable[bytes]) -> None: ...
+
+    def end_all(self) -> None: ...
 
 
 class ExclusionRepository(Protocol):

@@ -24,6 +24,7 @@ from collector.store.interfaces.evidence import (
     DeadLetterRepository,
     EventRepository,
     PlanRepository,
+    QuarantineRepository,
     SpanRepository,
     SumRepository,
 )
@@ -33,8 +34,10 @@ from collector.store.interfaces.people import (
     CodeRepository,
     ExclusionRepository,
     IncarnationRepository,
+    KeptMachineRepository,
     LifeRepository,
     RevocationRepository,
+    SessionRepository,
 )
 
 T = TypeVar("T")
@@ -50,6 +53,7 @@ class Transaction(Protocol):
     sums: SumRepository
     events: EventRepository
     dead_letters: DeadLetterRepository
+    quarantine: QuarantineRepository
     plans: PlanRepository
     checks: CheckRepository
     incidents: IncidentRepository
@@ -61,7 +65,9 @@ class Transaction(Protocol):
     codes: CodeRepository
     certificates: CertificateRepository
     revocations: RevocationRepository
+    kept_machines: KeptMachineRepository
     audit: AuditRepository
+    sessions: SessionRepository
     exclusions: ExclusionRepository
     life: LifeRepository
     incarnations: IncarnationRepository

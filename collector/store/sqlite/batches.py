@@ -26,6 +26,15 @@ class SqliteBatches:
         sql = f"SELECT {', '.join(StoredBatch._fields)} FROM batches WHERE id > ? ORDER BY id LIMIT ?"
         return [StoredBatch(*row) for row in self._db.execute(sql, (number, limit))]
 
+    def of_stream(self, stream: int, number: int, limit: int) -> list[StoredBatch]:
+        sql = f"SELECT {', '.join(StoredBatch._fields)} FROM batches WHERE stream = ? AND id > ? ORDER BY id LIMIT ?"
+        return [StoredBatch(*row) for row in self._db.execute(sql, (stream, number, limit))]
+
+    def newest_of(self, stream: int) -> StoredBatch | None:
+        sql = f"SELECT {', '.join(StoredBatch._fields)} FROM batches WHERE stream = ? ORDER BY id DESC LIMIT 1"
+        row = self._db.execute(sql, (stream,)).fetchone()
+        return None if row is None else StoredBatch(*row)
+
     def body(self, number: int) -> bytes | None:
         body = self._db.execute("SELECT body FROM batches WHERE id = ?", (number,)).get
         return body if isinstance(body, bytes) else None
@@ -52,9 +61,14 @@ class SqliteBatches:
         execute_many(self._db, "UPDATE batches SET placing = ?, received = ?, believed = ? WHERE id = ?", placed)
         execute_many(self._db, "DELETE FROM deferred WHERE batch = ?", [(one.batch,) for one in batches])
 
+    def refuse(self, number: int) -> None:
+        self._db.execute("UPDATE batches SET placing = x'' WHERE id = ?", (number,))
+        self._db.execute("DELETE FROM deferred WHERE batch = ?", (number,))
+
     def prune(self, covered: int, before: int, limit: int) -> int:
         """Received times may run back where the clock was stepped, so only the oldest rows count."""
-        oldest = "SELECT id, received FROM batches WHERE id <= ? ORDER BY id LIMIT ?"
+        spared = "stream NOT IN (SELECT s.id FROM streams s JOIN quarantine q ON q.agent = s.agent)"
+        oldest = f"SELECT id, received FROM batches WHERE id <= ? AND {spared} ORDER BY id LIMIT ?"
         last = None
         for number, received in self._db.execute(oldest, (covered, limit)):
             if received >= before:
@@ -62,7 +76,8 @@ class SqliteBatches:
             last = number
         if last is None:
             return 0
-        self._db.execute("DELETE FROM batches WHERE id <= ? AND id NOT IN (SELECT batch FROM deferred)", (last,))
+        waiting = "id NOT IN (SELECT batch FROM deferred)"
+        self._db.execute(f"DELETE FROM batches WHERE id <= ? AND {waiting} AND {spared}", (last,))
         return self._db.changes()
 
 
@@ -88,6 +103,9 @@ class SqliteCheckpoints:
 
     def replace_body(self, stream: int, body: bytes) -> None:
         self._db.execute("UPDATE streams SET body = ? WHERE id = ?", (body, stream))
+
+    def forget(self, stream: int) -> None:
+        self._db.execute("UPDATE streams SET body = NULL WHERE id = ?", (stream,))
 
     def replay_after(self) -> int:
         return integer(self._db.execute("SELECT after FROM replay").get)

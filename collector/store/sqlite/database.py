@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import apsw
 
+from collector.store.audit_chain import chained
 from collector.store.errors import StoreBroken, StoreError, StoreFull
 
 T = TypeVar("T")
@@ -230,8 +231,14 @@ def migrate(connection: apsw.Connection, directory: Path = MIGRATIONS) -> None:
         raise StoreError(
             f"this store was written by a newer collector (schema {schema}, this one knows {newest}); install that one"
         )
+    connection.create_scalar_function("audit_hash", _audit_hash, 6)  # for the step that chains the rows of before
     for number, path in steps:
         if number > schema:
             with connection:
                 connection.execute(path.read_text(encoding="utf-8"))
                 connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _audit_hash(*row: Any) -> bytes:
+    previous, number, at, who, what, data = row
+    return chained(previous, number, at, who, what, data)

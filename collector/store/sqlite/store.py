@@ -11,13 +11,20 @@ from collector.store.errors import StoreError
 from collector.store.interfaces.store import Transaction
 from collector.store.records import Incarnation
 from collector.store.sqlite.alerting import SqliteCursor, SqliteIncidents, SqliteOutbox, SqliteUnsubscribed
+from collector.store.sqlite.audit import SqliteAudit, SqliteSessions
 from collector.store.sqlite.batches import SqliteBatches, SqliteCheckpoints
 from collector.store.sqlite.counters import SqliteCircuits, SqlitePower
 from collector.store.sqlite.database import Database
 from collector.store.sqlite.events import SqliteDeadLetters, SqliteEvents
-from collector.store.sqlite.identities import SqliteAudit, SqliteCertificates, SqliteCodes, SqliteRevocations
+from collector.store.sqlite.identities import (
+    SqliteCertificates,
+    SqliteCodes,
+    SqliteKeptMachines,
+    SqliteRevocations,
+)
 from collector.store.sqlite.life import SqliteExclusions, SqliteIncarnations, SqliteLife
 from collector.store.sqlite.plans import SqliteChecks, SqlitePlans
+from collector.store.sqlite.quarantine import SqliteQuarantine
 from collector.store.sqlite.spans import SqliteSpans
 from collector.store.sqlite.sums import SqliteSums
 
@@ -36,6 +43,7 @@ class SqliteTransaction(Transaction):
         self.sums = SqliteSums(db)
         self.events = SqliteEvents(db)
         self.dead_letters = SqliteDeadLetters(db)
+        self.quarantine = SqliteQuarantine(db)
         self.plans = SqlitePlans(db)
         self.checks = SqliteChecks(db)
         self.incidents = SqliteIncidents(db)
@@ -47,7 +55,9 @@ class SqliteTransaction(Transaction):
         self.codes = SqliteCodes(db)
         self.certificates = SqliteCertificates(db)
         self.revocations = SqliteRevocations(db)
+        self.kept_machines = SqliteKeptMachines(db)
         self.audit = SqliteAudit(db)
+        self.sessions = SqliteSessions(db)
         self.exclusions = SqliteExclusions(db)
         self.life = SqliteLife(db)
         self.incarnations = SqliteIncarnations(db)

@@ -11,6 +11,7 @@ from collector.queries.backups import BackupHistory, BackupStatus
 from collector.queries.reader import LedgerReader
 from collector.web.api.schemas import InVietnamese, LocalizedText, Ratios, in_english, in_vietnamese, localized, ratios
 from collector.web.query_params import MAX_ITEMS, check_parameters, json_response, one_of, rolling, whole_number
+from collector.web.rows import encoded_rows
 from inventory.protocol.states import NAMES
 
 MONTH = 30 * 86_400_000
@@ -109,7 +110,12 @@ async def list_backups(reader: LedgerReader, request: web.Request) -> web.Respon
     ]
     histories = await backups.backup_histories(reader, chosen[:limit], over)
     response = json_response(
-        [backup_answer(status, histories[status.backup.id], now, language) for status in chosen[:limit]]
+        encoded_rows(
+            reader.fleet.quarantine,
+            chosen[:limit],
+            lambda status: "",
+            lambda status: backup_answer(status, histories[status.backup.id], now, language),
+        )
     )
     response.headers["X-Total-Count"] = str(len(chosen))
     return response

@@ -10,8 +10,9 @@ from alerts.incident.entities import Incident
 from collector.evaluator.alerting import AlertingService
 from collector.queries import circuits
 from collector.queries.reader import LedgerReader
+from collector.web.access.roles import PRINCIPAL
 from collector.web.api.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
-from collector.web.api.routes import LIMIT, MS_SCHEMA, WHO, ApiPost, ApiRoute, QueryParameter
+from collector.web.api.routes import LIMIT, MS_SCHEMA, ApiPost, ApiRoute, QueryParameter
 from collector.web.incident_actions import ActionName, IncidentActionBody, IncidentActions
 from collector.web.query_params import (
     MAX_ITEMS,
@@ -23,6 +24,7 @@ from collector.web.query_params import (
     whole_number,
     window,
 )
+from collector.web.rows import encoded_rows
 from inventory.protocol.causes import CAUSES
 
 DEFAULT_PAST: Final = 100
@@ -41,6 +43,7 @@ class IncidentApi:
         self.routes = (
             ApiRoute(
                 "/api/v1/incidents",
+                "viewer",
                 self.incidents,
                 "What is wrong, why, and what was",
                 IncidentsAnswer,
@@ -51,9 +54,12 @@ class IncidentApi:
                     QueryParameter("cause", "only those with this cause", {"type": "string", "enum": list(CAUSES)}),
                 ),
             ),
-            ApiRoute("/api/v1/incidents/{key}", self.incident, "One incident, open or closed", IncidentAnswer),
+            ApiRoute(
+                "/api/v1/incidents/{key}", "viewer", self.incident, "One incident, open or closed", IncidentAnswer
+            ),
             ApiRoute(
                 "/api/v1/links",
+                "viewer",
                 self.links,
                 "Leased circuits over a window: time down by cause, with the evidence",
                 list[CircuitAnswer],
@@ -66,7 +72,9 @@ class IncidentApi:
             ),
         )
         self.posts = tuple(
-            ApiPost(f"/api/v1/incidents/{{key}}/{what}", self.act, words, IncidentAnswer, IncidentActionBody)
+            ApiPost(
+                f"/api/v1/incidents/{{key}}/{what}", "operator", self.act, words, IncidentAnswer, IncidentActionBody
+            )
             for what, words in (
                 ("acknowledge", "Take an open incident on: no reminders, no escalation"),
                 ("snooze", "No reminders of an open incident until a time"),
@@ -83,10 +91,11 @@ class IncidentApi:
         one_of(query, "cause", CAUSES)
         describe = Describer(self._reader.inventory, self._reader.wall())
         past = await self._alerting.incidents.closed(limit, before)
-        content = IncidentsAnswer(
-            open=[describe.incident(one) for one in self._alerting.incidents.open() if _matches(one, query)][:limit],
-            past=[describe.incident(one) for one in past if _matches(one, query)],
-        )
+        open_ = [one for one in self._alerting.incidents.open() if _matches(one, query)][:limit]
+        content = {
+            name: encoded_rows(self._reader.fleet.quarantine, incidents, lambda one: "", describe.incident)
+            for name, incidents in (("open", open_), ("past", [one for one in past if _matches(one, query)]))
+        }
         return json_response(content)
 
     async def incident(self, request: web.Request) -> web.Response:
@@ -122,7 +131,8 @@ class IncidentApi:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest(f"the body is not understood: {error}") from None
         what: ActionName = request.path.rpartition("/")[2]  # type: ignore[assignment]
-        incident = await self._actions.execute(request.match_info["key"], what, request[WHO], body)
+        key, principal = request.match_info["key"], request[PRINCIPAL]
+        incident = await self._actions.execute(key, what, principal.name, body, f"api, {principal.by}")
         return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
 

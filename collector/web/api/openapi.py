@@ -9,6 +9,7 @@ import msgspec
 from collector.web.api.routes import ApiPost, ApiRoute
 from collector.web.api.schemas import ErrorAnswer
 
+NEEDS = "x-needs"  # the right that one needs, see collector.web.access.roles
 REF = "#/components/schemas/{name}"
 
 
@@ -26,10 +27,11 @@ def describe(routes: Iterable[ApiRoute], posts: Iterable[ApiPost], guarded: bool
         operation = _operation(
             route.path, route.summary, schema, [*_path_parameters(route.path), *_query_parameters(route)]
         )
-        paths.setdefault(route.path, {})["get"] = operation
+        paths.setdefault(route.path, {})["get"] = {**operation, NEEDS: route.needs}
     rest = schemas[len(routes) :]
     for post, schema, body in zip(posts, rest[::2], rest[1::2], strict=False):
         operation = _operation(post.path, post.summary, schema, _path_parameters(post.path))
+        operation[NEEDS] = post.needs
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
         paths.setdefault(post.path, {})["post"] = operation
     described: dict[str, Any] = {

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from collector.web.access.roles import Access
 from collector.web.query_params import MAX_ITEMS, MAX_TIME
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -19,9 +20,10 @@ class QueryParameter(msgspec.Struct, frozen=True):
 
 
 class ApiRoute(msgspec.Struct, frozen=True):
-    """A path to read: who answers, with what type, to which parameters."""
+    """A path to read: what one needs for it, who answers, with what type, to which parameters."""
 
     path: str
+    needs: Access
     handler: Handler
     summary: str
     answer: type
@@ -29,16 +31,15 @@ class ApiRoute(msgspec.Struct, frozen=True):
 
 
 class ApiPost(msgspec.Struct, frozen=True):
-    """A path that changes something: who does it, with what type it answers, what the body is."""
+    """A path that changes something: what one needs for it, who does it, with what type it answers, the body's."""
 
     path: str
+    needs: Access
     handler: Handler
     summary: str
     answer: type
     body: type
 
-
-WHO = web.RequestKey("who", str)  # who asks, as the guard found out; "" where no one need say
 
 MS_SCHEMA: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": MAX_TIME}
 LIMIT = QueryParameter(

@@ -175,6 +175,13 @@ class ProblemSpansAnswer(msgspec.Struct, frozen=True, kw_only=True):
     past: list[ProblemSpanAnswer]
 
 
+class QuarantineAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing of an agent is taken until a person releases it."""
+
+    since: int
+    reason: str
+
+
 class AgentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An agent as it was last heard."""
 
@@ -194,6 +201,7 @@ class AgentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     unplaceable: int
     dead_letters: int
     health: dict[str, float]
+    quarantine: Annotated[QuarantineAnswer | None, _help("null: what it sends is taken")]
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
@@ -316,8 +324,8 @@ def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
     )
 
 
-def problem_span(one: ProblemSpan, causes: Mapping[tuple[str, int], Cause]) -> ProblemSpanAnswer:
-    cause = causes[one.entry.uid, one.start]
+def problem_span(one: ProblemSpan, causes: Mapping[tuple[int, int], Cause]) -> ProblemSpanAnswer:
+    cause = causes[one.entry.row, one.start]
     return ProblemSpanAnswer(
         uid=one.entry.uid,
         check=one.entry.name,
@@ -351,4 +359,7 @@ def agent(one: AgentSummary) -> AgentAnswer:
         unplaceable=one.unplaceable,
         dead_letters=one.dead_letters,
         health=dict(one.health),
+        quarantine=None
+        if one.quarantine is None
+        else QuarantineAnswer(since=one.quarantine.since, reason=in_english(one.quarantine.why)),
     )

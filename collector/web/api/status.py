@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
+import msgspec
 from aiohttp import web
 
 from alerts.language.catalogue import LANGUAGES
@@ -27,11 +28,13 @@ from collector.web.query_params import (
     whole_number,
     window,
 )
+from collector.web.rows import encoded_rows
 from inventory.protocol.states import NAMES
 
 _LANG = QueryParameter(
     "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
 )
+_AGENT = QueryParameter("agent", "whose check, where several agents have had one of this uid")
 _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
 
 
@@ -45,6 +48,7 @@ class StatusApi:
         self.routes = (
             ApiRoute(
                 "/api/v1/checks",
+                "viewer",
                 self.checks,
                 "Checks as they are now",
                 list[schemas.CheckAnswer],
@@ -60,13 +64,22 @@ class StatusApi:
                     _LANG,
                 ),
             ),
-            ApiRoute("/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_LANG,)),
+            ApiRoute(
+                "/api/v1/checks/{uid}",
+                "viewer",
+                self.check,
+                "One check as it is now",
+                schemas.CheckAnswer,
+                (_AGENT, _LANG),
+            ),
             ApiRoute(
                 "/api/v1/checks/{uid}/availability",
+                "viewer",
                 self.availability,
                 "One check's availability over a window, with the evidence",
                 schemas.AvailabilityAnswer,
                 (
+                    _AGENT,
                     QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
                     QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
                     _LANG,
@@ -74,20 +87,27 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/checks/{uid}/history",
+                "viewer",
                 self.history,
                 "What a check measured over a window, added up in buckets",
                 history.HistoryAnswer,
                 (
+                    _AGENT,
                     QueryParameter("measure", "one of its kind's, or latency, in base units"),
                     QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
                     QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
                 ),
             ),
             ApiRoute(
-                "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[schemas.AgencyAnswer]
+                "/api/v1/agencies",
+                "viewer",
+                self.agencies,
+                "Agencies and the states of their checks",
+                list[schemas.AgencyAnswer],
             ),
             ApiRoute(
                 "/api/v1/backups",
+                "viewer",
                 partial(backups.list_backups, reader),
                 "Backups, each as all of its evidence together says it is",
                 list[backups.BackupAnswer],
@@ -102,6 +122,7 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/goals",
+                "viewer",
                 self.goals,
                 "Goals over their windows",
                 list[schemas.GoalAnswer],
@@ -109,6 +130,7 @@ class StatusApi:
             ),
             ApiRoute(
                 "/api/v1/troubles",
+                "viewer",
                 self.problem_spans,
                 "The stretches in which checks were not up, with their causes",
                 schemas.ProblemSpansAnswer,
@@ -118,7 +140,9 @@ class StatusApi:
                     _LANG,
                 ),
             ),
-            ApiRoute("/api/v1/agents", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]),
+            ApiRoute(
+                "/api/v1/agents", "viewer", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]
+            ),
         )
 
     async def checks(self, request: web.Request) -> web.Response:
@@ -135,23 +159,23 @@ class StatusApi:
         chosen = _after(chosen, query.get("after"))[:limit]
         over = rolling(query, now)
         figures = await availability.figures(self._reader, chosen, [over]) if over is not None else {}
-        content = [
-            schemas.with_translation(
-                schemas.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
-            )
-            for one in chosen
-        ]
+
+        def answer(one: CheckEntry) -> schemas.CheckAnswer:
+            figure = figures[one.row][0] if one.row in figures else None
+            return schemas.with_translation(schemas.check(self._reader, one, now, figure), language)
+
+        content = encoded_rows(self._reader.fleet.quarantine, chosen, lambda one: one.agent, answer)
         response = json_response(content)
         response.headers["X-Total-Count"] = str(total)
         return response
 
     async def check(self, request: web.Request) -> web.Response:
-        check_parameters(request.query, "lang")
+        check_parameters(request.query, "agent", "lang")
         content = schemas.check(self._reader, self._entry(request), self._reader.wall())
         return json_response(schemas.with_translation(content, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
-        check_parameters(request.query, "from", "to", "lang")
+        check_parameters(request.query, "agent", "from", "to", "lang")
         language = one_of(request.query, "lang", LANGUAGES)
         now = self._reader.wall()
         begin, end = window(request.query, now)
@@ -169,7 +193,7 @@ class StatusApi:
         return json_response(content)
 
     async def history(self, request: web.Request) -> web.Response:
-        check_parameters(request.query, "measure", "from", "to")
+        check_parameters(request.query, "agent", "measure", "from", "to")
         return json_response(await history.check_history(self._reader, self._entry(request), request.query))
 
     async def agencies(self, request: web.Request) -> web.Response:
@@ -194,7 +218,15 @@ class StatusApi:
         at = whole_number(request.query, "at", self._reader.wall(), MAX_TIME)
         evaluations = await goals.evaluations(self._reader, at)
         names = self._reader.inventory.goals
-        return json_response([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
+        known = [one for one in evaluations if one.goal in names]
+        return json_response(
+            encoded_rows(
+                self._reader.fleet.quarantine,
+                known,
+                lambda one: "",
+                lambda one: schemas.goal(one, names[one.goal].name),
+            )
+        )
 
     async def problem_spans(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "limit", "before", "lang")
@@ -204,26 +236,37 @@ class StatusApi:
         open_ = problem_spans.open_problem_spans(self._reader)[:limit]
         past = await problem_spans.past_problem_spans(self._reader, limit, before)
         causes = await problem_spans.problem_span_causes(self._reader, [*open_, *past])
-        content = schemas.ProblemSpansAnswer(
-            open=[schemas.with_translation(schemas.problem_span(one, causes), language) for one in open_],
-            past=[schemas.with_translation(schemas.problem_span(one, causes), language) for one in past],
-        )
-        return json_response(content)
+
+        def rows(spans: list[problem_spans.ProblemSpan]) -> list[msgspec.Raw]:
+            return encoded_rows(
+                self._reader.fleet.quarantine,
+                spans,
+                lambda one: one.entry.agent,
+                lambda one: schemas.with_translation(schemas.problem_span(one, causes), language),
+            )
+
+        return json_response({"open": rows(open_), "past": rows(past)})
 
     async def agents(self, request: web.Request) -> web.Response:
         check_parameters(request.query)
-        return json_response(await self.agent_answers())
-
-    async def agent_answers(self) -> list[schemas.AgentAnswer]:
-        """Every agent of the inventory, in its order."""
-        return [schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)]
+        summaries = await agent_summaries(self._reader, self._registry)
+        quarantine = self._reader.fleet.quarantine
+        return json_response(encoded_rows(quarantine, summaries, lambda one: one.agent.id, schemas.agent))
 
     def _entry(self, request: web.Request) -> CheckEntry:
-        uid = request.match_info["uid"]
-        entry = self._reader.by_uid(uid)
-        if entry is None:
+        """The check that a path names: the inventory's of that uid, else the one that left it; several agents may
+        have had one of the same uid, then ``agent`` says whose."""
+        uid, agent = request.match_info["uid"], request.query.get("agent")
+        entry = self._reader.of_inventory(uid)
+        if entry is not None and agent in (None, entry.agent):
+            return entry
+        found = [one for one in self._reader.all_checks() if one.uid == uid and agent in (None, one.agent)]
+        if len(found) > 1:
+            agents = ", ".join(one.agent for one in found)
+            raise BadRequest(f"{uid[:60]!r} is a check of several agents: say agent=, one of {agents}", 400)
+        if not found:
             raise BadRequest(f"there is no check {uid[:60]!r}", 404)
-        return entry
+        return found[0]
 
 
 def _matches(one: CheckEntry, query: Mapping[str, str]) -> bool:

@@ -1,11 +1,13 @@
 """The first plain page: what is wrong, agencies and their checks, goals, agents. Works without scripts."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
+from functools import partial
 
 import msgspec
 from aiohttp import web
 
+from collector.ingest.quarantine import PAGE
 from collector.ledger.figures import Figure
 from collector.queries import agencies, availability
 from collector.queries.agents import agent_summaries
@@ -13,8 +15,8 @@ from collector.queries.problem_spans import open_problem_spans
 from collector.queries.reader import CheckEntry
 from collector.web.api import schemas
 from collector.web.backup_lines import backup_lines
-from collector.web.incident_lines import incident_line
-from collector.web.pages import PageContext, PageHandler
+from collector.web.incident_lines import incident_lines
+from collector.web.pages import PageContext, PageRoute
 from collector.web.query_params import BadRequest, check_parameters
 from inventory.model.entities import Agency
 from inventory.protocol.refs import Ref
@@ -57,12 +59,16 @@ class StatusPages:
         self._incidents = context.alerting.incidents
         self._draw = context.layout.render
         self._formatter = context.layout.formatter
+        self._rows = partial(context.reader.fleet.quarantine.rows, PAGE)
 
-    def routes(self) -> Mapping[str, PageHandler]:
-        return {"/": self.first_page, "/agencies/{id}": self.agency_page}
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute("/", "viewer", self.first_page),
+            PageRoute("/agencies/{id}", "viewer", self.agency_page),
+        )
 
-    def posts(self) -> Mapping[str, PageHandler]:
-        return {}
+    def posts(self) -> Sequence[PageRoute]:
+        return ()
 
     async def first_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
@@ -82,11 +88,13 @@ class StatusPages:
             request,
             "first.html",
             groups=groups,
-            incidents=[incident_line(one, self._formatter(request)) for one in incidents[:MAX_PROBLEMS]],
+            incidents=incident_lines(self._reader, incidents[:MAX_PROBLEMS], self._formatter(request)),
             problems=problems[:MAX_PROBLEMS],
             more=max(len(problems) - MAX_PROBLEMS, 0),
             backups=await backup_lines(self._reader, now, whole=show_all),
-            agents=[schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)],
+            agents=self._rows(
+                await agent_summaries(self._reader, self._registry), lambda one: one.agent.id, schemas.agent
+            ),
             checks=counts.total(),
             silent=counts[UNKNOWN],
         )
@@ -108,7 +116,12 @@ class StatusPages:
         figures = await availability.figures(self._reader, entries, [(now - DAY, now), (now - 30 * DAY, now)])
         return [
             AgencyGroup(
-                one.agency, [self._row(entry, now, figures[entry.uid]) for entry in one.shown], one.count, one.hidden
+                one.agency,
+                self._rows(
+                    one.shown, lambda entry: entry.agent, lambda entry: self._row(entry, now, figures[entry.row])
+                ),
+                one.count,
+                one.hidden,
             )
             for one in by_agency
             if one.count or len(shown) == 1

@@ -164,7 +164,7 @@ async def test_a_key_that_others_can_read_is_found(tmp_path: Path) -> None:
 
 
 async def test_a_machine_that_is_not_enrolled_is_told_how(tmp_path: Path) -> None:
-    assert "haidang-agent enroll URL CODE" in said(await doctor.examine(Settings(state_dir=tmp_path)))
+    assert "haidang-agent enroll URL" in said(await doctor.examine(Settings(state_dir=tmp_path)))
     assert "is not there" in said(await doctor.examine(Settings(state_dir=tmp_path / "none")))
 
 

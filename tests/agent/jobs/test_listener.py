@@ -83,7 +83,7 @@ class Place:
 
     async def status(self, path: str, method: str = "GET", *fields: str, body: bytes = b"") -> int:
         told = [f"Content-Length: {len(body)}"] if body or method == "POST" else []
-        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *fields, *told, "", ""])
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *fields, *told, "", ""])
         return int((await self.raw(head.encode() + body)).split(b" ", 2)[1])
 
     async def curl(self, *arguments: str) -> tuple[int, str]:
@@ -214,10 +214,54 @@ async def test_other_methods_are_refused(place: Place, method: str) -> None:
     assert await place.status("/ping/db", method) == 405
 
 
-@pytest.mark.parametrize("field", ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"])
+@pytest.mark.parametrize(
+    "field",
+    ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin",
+     "Sec-Fetch-Site: same-site", "Referer: http://evil.example/"],
+)  # fmt: skip
 async def test_a_web_page_cannot_ping(place: Place, field: str) -> None:
     assert await place.status("/ping/db", "GET", field) == 403
     assert place.record().pings == 0
+
+
+@pytest.mark.parametrize("path", ["/ping/db", "/ping/db/fail", "/ping/db/0", "/ping/db/start"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "192.0.2.1"])
+async def test_a_name_that_somebody_pointed_here_cannot_ping(place: Place, path: str, host: str) -> None:
+    """The page of that name would be of the same origin."""
+    host = host.format(port=place.port)
+    for method in ("GET", "POST"):
+        answer = await place.raw(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 421 ") and b"pings.names" in answer
+    absolute = f"GET http://{host}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await place.raw(absolute.encode())).startswith(b"HTTP/1.1 421 ")
+    assert place.record().pings == 0
+
+
+async def test_its_own_names_ping(place: Place) -> None:
+    for host in ("127.0.0.1:{port}", "localhost:{port}", "[::1]:{port}", "localhost"):
+        answer = await place.raw(f"GET /ping/db HTTP/1.1\r\nHost: {host.format(port=place.port)}\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 200 "), host
+    assert (await place.raw(b"GET /ping/db HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200 ")
+
+
+async def test_names_of_the_owners_own_file_ping(short_path: Path) -> None:
+    settings = PingSettings(listen=f"127.0.0.1:{free_port()}", names=("backup-host",))
+    place = await Place(Settings(state_dir=short_path, pings=settings)).open("db")
+    try:
+        assert (await place.raw(b"GET /ping/db HTTP/1.1\r\nHost: Backup-Host:81\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert (await place.raw(b"GET /ping/db HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 421 ")
+    finally:
+        await place.close()
+
+
+async def test_answers_say_no_versions(place: Place) -> None:
+    for data in (
+        b"GET /ping/db HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\xff\r\n\r\n",
+    ):
+        answer = (await place.raw(data)).lower()
+        assert b"\r\nserver: haidang\r\n" in answer and b"aiohttp" not in answer and b"python" not in answer
 
 
 @pytest.mark.parametrize(
@@ -228,14 +272,14 @@ async def test_a_web_page_cannot_ping(place: Place, field: str) -> None:
         (b"GET /ping/db HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET /ping/db HTTP/1.1\r\n: x\r\n\r\n", 400),
         (b"GET /ping/db HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nhello", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 100 + b"\r\n", 400),
-        (b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 20_000, 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: -5\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: gzip\r\n\r\nhello", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello world\r\n", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 100 + b"\r\n", 400),
+        (b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 20_000, 400),
         (b"\xff\xfe\x00\r\n\r\n", 400),
     ],
 )
@@ -247,7 +291,7 @@ async def test_what_is_no_http_is_refused_and_hurts_nobody(place: Place, data: b
 
 async def test_a_body_cut_short_is_no_ping(place: Place) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    writer.write(b"POST /ping/db HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nhello")
+    writer.write(b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 50\r\n\r\nhello")
     writer.write_eof()
     assert (await reader.read()) == b""
     writer.close()
@@ -255,7 +299,7 @@ async def test_a_body_cut_short_is_no_ping(place: Place) -> None:
 
 
 async def test_chunks_with_extensions_and_trailers(place: Place) -> None:
-    head = b"POST /ping/db HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /ping/db HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n"
     data = head + b"5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n"
     assert (await place.raw(data)).startswith(b"HTTP/1.1 200 ")
     assert place.book.body("db", 1) == b"hello!"
@@ -263,7 +307,7 @@ async def test_chunks_with_extensions_and_trailers(place: Place) -> None:
 
 async def test_a_flood_is_bounded_and_leaves_other_jobs_alone(place: Place) -> None:
     """However many come at once: some are taken, the rest is told to come again, and another job still gets through."""
-    answers = await asyncio.gather(*(place.raw(b"GET /ping/db HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(300)))
+    answers = await asyncio.gather(*(place.raw(b"GET /ping/db HTTP/1.1\r\nHost: [::1]\r\n\r\n") for _ in range(300)))
     statuses = [int(answer.split(b" ", 2)[1]) for answer in answers]
     assert set(statuses) <= {200, 429, 503}
     assert 1 <= statuses.count(200) <= 65
@@ -441,7 +485,7 @@ async def test_pings_answered_survive_a_killed_agent(short_path: Path) -> None:
                 except ConnectionRefusedError:
                     await asyncio.sleep(0.01)
                     continue
-                writer.write(b"GET /ping/db/fail HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(b"GET /ping/db/fail HTTP/1.1\r\nHost: [::1]\r\n\r\n")
                 answer = await reader.read(15)
                 process.send_signal(signal.SIGKILL)
                 writer.close()

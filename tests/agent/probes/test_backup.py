@@ -28,6 +28,7 @@ from agent.spool import CheckResult
 from inventory.base.clock import SystemClock
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.credentials import several
 from tests.support.paths import ROOT
 
 HOUR = 3600.0
@@ -53,7 +54,7 @@ class World:
 
     async def look(self, timeout: float = 10.0, **params: Any) -> Outcome:
         probe = BackupProbe(**{"path": str(self.copies), **params})
-        return await probe.run(ProbeContext(timeout, self.limits, self.clients, self.secrets.__getitem__, self.store))
+        return await probe.run(ProbeContext(timeout, self.limits, self.clients, several(self.secrets), self.store))
 
     async def restart(self) -> None:
         for client in self.clients.values():

@@ -19,13 +19,14 @@ from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.power import Power
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.credentials import known
 from tests.support.nut import MAINS, RealUpsd, nut_server, require_nut
 
 SECRET = "kim-n6an-canary"
 
 
 def look(timeout: float = 3.0) -> ProbeContext:
-    return ProbeContext(timeout, Limits(), {}, lambda name: {"user": "watcher", "password": SECRET})
+    return ProbeContext(timeout, Limits(), {}, known("ups", {"user": "watcher", "password": SECRET}))
 
 
 @pytest.mark.parametrize(

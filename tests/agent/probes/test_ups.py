@@ -9,10 +9,11 @@ import pytest
 from agent import probes
 from agent.clients.ups.model import FLAG_MEASURES, PLAUSIBLE, UpsReading
 from agent.clients.ups.reader import PowerSources
-from agent.failure import ProbeFailed
+from agent.credentials import Credentials
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups
 from inventory.protocol.states import UNKNOWN
+from tests.support.credentials import known
 
 
 def look(timeout: float = 1.0, limits: Limits | None = None) -> ProbeContext:
@@ -43,7 +44,7 @@ async def test_each_way_has_its_port_and_the_agents_limits_hold(way: Any, port: 
     probe = Ups(host="127.0.0.1", way=way, credential="x")
     assert probe.endpoints() == (("127.0.0.1", port),)
     limits = Limits(networks=(ip_network("10.0.0.0/8"),))
-    given = ProbeContext(1.0, limits, {}, lambda name: {"community": "c"})
+    given = ProbeContext(1.0, limits, {}, known("x", {"community": "c"}))
     outcome = await probe.run(given)
     assert outcome == Outcome(UNKNOWN, "127.0.0.1 is outside the networks this agent may probe")
     assert Ups(host="a", way=way, port=7, credential="x").endpoints() == (("a", 7),)
@@ -62,12 +63,9 @@ async def test_silence_says_nothing_of_the_power() -> None:
 
 
 async def test_a_credential_that_is_not_there_is_named() -> None:
-    def missing(name: str) -> dict[str, str]:
-        raise ProbeFailed(f"there is no credential {name!r} in agent.yaml (credentials:)", UNKNOWN)
-
     for way in ("nut", "snmp"):
         probe = Ups(host="127.0.0.1", way=way, credential="phong-may")
-        outcome = await probe.run(ProbeContext(1.0, Limits(), {}, missing))
+        outcome = await probe.run(ProbeContext(1.0, Limits(), {}, Credentials(file="agent.yaml")))
         assert outcome == Outcome(UNKNOWN, "there is no credential 'phong-may' in agent.yaml (credentials:)")
 
 

@@ -102,6 +102,6 @@ def test_a_notifier_without_a_listener_is_silent(tmp_path: Path) -> None:
 def test_json_logs_are_one_line_an_event() -> None:
     record = logging.LogRecord("agent.x", logging.ERROR, "", 0, "check %s\nis down", ("a",), None)
     event = json.loads(logs.JsonLines().format(record))
-    assert event["message"] == "check a\nis down"
+    assert event["message"] == "check a\\nis down"
     assert event["level"] == "error"
     assert "\n" not in logs.JsonLines().format(record)

@@ -12,7 +12,7 @@ from agent.cli import doctor
 from agent.cli.once import run_checks
 from agent.credentials import Credentials, exposed_files
 from agent.failure import ProbeFailed
-from agent.probe import Limits, Outcome, Probe, ProbeContext
+from agent.probe import THIS_MACHINE, Limits, Outcome, Probe, ProbeContext
 from agent.runtime.scheduler import Scheduler
 from agent.uplink.plans import StoredPlan
 from inventory.base.clock import SystemClock
@@ -44,11 +44,11 @@ def test_files_are_relative_to_the_agents_own_and_read_anew_when_they_change(tmp
     known = settings(
         tmp_path, "credentials:\n  core: {community_file: secret}\n  mail: {user: robot, password: no}\n"
     ).make_credentials()
-    assert known("core") == {"community": CANARY}
-    assert known("mail") == {"user": "robot", "password": "no"}
+    assert known("core", THIS_MACHINE) == {"community": CANARY}
+    assert known("mail", THIS_MACHINE) == {"user": "robot", "password": "no"}
     file.write_text("another one", "utf-8")
-    assert known("core") == {"community": "another one"}
-    assert known("core") == {"community": "another one"}
+    assert known("core", THIS_MACHINE) == {"community": "another one"}
+    assert known("core", THIS_MACHINE) == {"community": "another one"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_gives_nothing_is_no_evidence_and_says_why(
         (tmp_path / "secret").write_bytes(content)
     known = settings(tmp_path, "credentials:\n  core: {community_file: secret}\n").make_credentials()
     with pytest.raises(ProbeFailed, match=reason) as caught:
-        known(name)
+        known(name, THIS_MACHINE)
     assert caught.value.state == UNKNOWN
     assert CANARY not in str(caught.value)
 
@@ -93,7 +93,7 @@ def test_a_mistake_is_told_without_the_secret(tmp_path: Path, text: str, message
 def test_settings_do_not_show_what_they_hold(tmp_path: Path) -> None:
     made = settings(tmp_path, f"credentials:\n  core: {{community: {CANARY}}}\n")
     assert CANARY not in repr(made)
-    assert CANARY not in repr(made.make_credentials()("core"))
+    assert CANARY not in repr(made.make_credentials()("core", THIS_MACHINE))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX's")
@@ -147,7 +147,7 @@ class Door(Probe, frozen=True, kw_only=True):
 
     async def run(self, look: ProbeContext) -> Outcome:
         try:
-            known = look.credential(self.credential)
+            known = look.credential(self.credential, THIS_MACHINE)
         except ProbeFailed as trouble:
             return Outcome(trouble.state, trouble.reason)
         return up(float(len(known["community"])))
@@ -165,7 +165,7 @@ async def test_a_look_gets_what_its_check_names(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_look_without_credentials_says_so() -> None:
     with pytest.raises(ProbeFailed, match="no credential 'core': this agent has none"):
-        ProbeContext(1.0, Limits(), {}).credential("core")
+        ProbeContext(1.0, Limits(), {}).credential("core", THIS_MACHINE)
 
 
 async def test_the_running_agents_looks_have_them_too() -> None:

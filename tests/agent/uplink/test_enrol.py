@@ -250,12 +250,12 @@ def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
         check_url(url)
 
 
-async def command(*arguments: str) -> tuple[int, str]:
+async def command(*arguments: str, entered: str = "") -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.cli.main", *arguments, cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said, _ = await process.communicate()
+    said, _ = await process.communicate(entered.encode())
     assert process.returncode is not None
     return process.returncode, said.decode()
 
@@ -263,14 +263,20 @@ async def command(*arguments: str) -> tuple[int, str]:
 async def test_the_commands(collector: Collector, state_dir: Path) -> None:
     """Exit codes: 0 done, 1 refused, 2 usage; and a clock that is off is worth a word."""
     where = ("--state-dir", str(state_dir))
-    assert (await command("enroll", collector.url, "hd1-x", *where))[0] == 2
-    assert (await command("enroll", "hub", "hd1-" + "a" * 16 + "-" + "b" * 32, *where))[0] == 2
+    assert (await command("enroll", collector.url, *where, entered="hd1-x"))[0] == 2
+    assert (await command("enroll", "hub", *where, entered="hd1-" + "a" * 16 + "-" + "b" * 32))[0] == 2
     code = await collector.registry.make_code("so-ttt", "an")
     status, said = await command("enroll", collector.url, code, *where)
+    assert (status, "does not belong on the command line" in said) == (2, True)
+    status, said = await command("enroll", collector.url, "--code-file", str(state_dir / "nothing"), *where)
+    assert (status, "No such file" in said) == (1, True)
+    assert not state_dir.exists(), "nothing was sent, nothing was made"
+    status, said = await command("enroll", collector.url, *where, entered=f"  {code}\n")
     assert (status, said.strip()) == (
         0, f"This machine is now the agent so-ttt of {collector.url}. Start it: haidang-agent run"
     )  # fmt: skip
-    status, said = await command("enroll", collector.url, code, *where)
+    (state_dir / "code").write_text(code)
+    status, said = await command("enroll", collector.url, "--code-file", str(state_dir / "code"), *where)
     assert status == 1
     assert "has been used" in said
     assert "Traceback" not in said
@@ -282,7 +288,7 @@ async def test_the_commands(collector: Collector, state_dir: Path) -> None:
 
 
 def test_a_machine_that_is_not_enrolled_is_told_how(tmp_path: Path) -> None:
-    with pytest.raises(NoIdentity, match="haidang-agent enroll URL CODE"):
+    with pytest.raises(NoIdentity, match="haidang-agent enroll URL"):
         identity.load(tmp_path)
 
 

@@ -43,14 +43,14 @@ async def test_plans_are_fetched_kept_and_forgotten(uplink: Uplink, desk: FakeCo
     assert kept.digest == PLAN.digest
     store.keep(kept)
     assert store.current() == kept
-    assert await plans.fetch(uplink, "site-1", kept.digest) is None
+    assert await plans.fetch(uplink, "site-1", kept) is None
     newer = Plan(agent="site-1", agency="a", site="s", push_every=5_000)
     desk.plan = newer.encode()
-    fetched = await plans.fetch(uplink, "site-1", kept.digest)
+    fetched = await plans.fetch(uplink, "site-1", kept)
     assert fetched is not None
     store.keep(fetched)
     store.prune({kept.digest}, fetched.digest)
-    assert store.get(kept.digest) == PLAN.encode()
+    assert store.get(kept.digest) == (PLAN.encode(), b"")
     store.prune(set(), fetched.digest)
     assert store.get(kept.digest) is None
     found = store.current()
@@ -88,3 +88,41 @@ def test_a_damaged_kept_plan_counts_as_none(tmp_path: Path) -> None:
     assert store.get(PLAN.digest) is None, "it is no longer what its name says"
     (tmp_path / "plans" / "current").write_bytes(b"\xff")
     assert store.current() is None
+
+
+async def test_the_signature_is_kept_with_the_plan_and_goes_with_it(
+    uplink: Uplink, desk: FakeCollector, tmp_path: Path
+) -> None:
+    store = PlanStore(tmp_path, "site-1")
+    desk.plan_signature = "Zmlyc3Q="
+    first = await plans.fetch(uplink, "site-1", None)
+    assert first is not None
+    store.keep(first)
+    assert (store.current(), store.get(first.digest)) == (first, (PLAN.encode(), b"first"))
+    assert await plans.fetch(uplink, "site-1", first) is None
+    desk.plan = Plan(agent="site-1", agency="a", site="s", push_every=5_000).encode()
+    desk.plan_signature = "c2Vjb25k"
+    second = await plans.fetch(uplink, "site-1", first)
+    assert second is not None
+    store.keep(second)
+    assert store.get(first.digest) == (PLAN.encode(), b"first")
+    store.prune(set(), second.digest)
+    assert sorted(path.suffix for path in (tmp_path / "plans").iterdir()) == ["", ".json", ".sig"]
+
+
+async def test_a_plan_of_a_program_that_kept_no_signature_gets_one_with_304(
+    uplink: Uplink, desk: FakeCollector, tmp_path: Path
+) -> None:
+    store = PlanStore(tmp_path, "site-1")
+    store.keep(plans.read(PLAN.encode()))
+    before = store.current()
+    assert before is not None and before.signature == b""
+    desk.plan_signature = "c2lnbmVk"
+    same = await plans.fetch(uplink, "site-1", before)
+    assert same is not None and same.signed == (PLAN.encode(), b"signed")
+    store.keep(same)
+    assert store.current() == same
+    desk.plan_signature = ""  # a collector of before takes none away
+    assert await plans.fetch(uplink, "site-1", same) is None
+    desk.plan_signature = "not base64!"
+    assert await plans.fetch(uplink, "site-1", same) is None

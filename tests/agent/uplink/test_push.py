@@ -12,6 +12,7 @@ from aiohttp import web
 from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink.connection import MAX_ANSWER, Uplink, tls_context
+from agent.uplink.plans import SignedPlan
 from agent.uplink.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
 from inventory.base.clock import SystemClock
 from inventory.protocol import wire
@@ -27,12 +28,12 @@ class Duties:
 
     def __init__(self) -> None:
         self.acks: list[Ack] = []
-        self.plans = {PLAN.digest: PLAN.encode()}
+        self.plans = {PLAN.digest: SignedPlan(PLAN.encode(), b"signature")}
 
     def present(self) -> Present:
         return Present(PLAN.digest, b"bootboot", 1, b"\0", [0], [1])
 
-    def plan(self, digest: bytes) -> bytes | None:
+    def plan(self, digest: bytes) -> SignedPlan | None:
         return self.plans.get(digest)
 
     def health(self, collector: str) -> dict[str, float]:
@@ -160,6 +161,7 @@ async def resets(request: web.BaseRequest) -> web.StreamResponse | None:
         (says(503, b'{"error":"busy"}', "application/json"), "cannot serve now: busy"),
         (says(401), "no certificate"),
         (says(403, b'{"error":"revoked"}', "application/json"), "refuses this agent: revoked"),
+        (says(403, b'{"error":"replaced"}', "application/json"), "another machine has taken its place"),
         (says(500, b"\xff\xfe{"), "HTTP 500"),
         (says(404, b"[1]", "application/json"), "HTTP 404"),
     ],
@@ -316,10 +318,10 @@ async def test_a_verdict_that_makes_no_sense_acknowledges_nothing(rig: Rig, verd
 
 
 async def test_plans_are_sent_when_wanted(rig: Rig) -> None:
-    known: list[bytes] = []
+    known: list[tuple[bytes, bytes]] = []
 
     def judge(push: Push) -> Ack | None:
-        known.extend(push.plans)
+        known.extend(zip(push.plans, push.signatures, strict=True))
         if push.batch is not None and not known:
             return rig.desk.ack("none", want=[PLAN.digest])
         return None
@@ -327,7 +329,7 @@ async def test_plans_are_sent_when_wanted(rig: Rig) -> None:
     rig.desk.override = judge
     rig.look(5)
     assert await rig.pusher.attempt()
-    assert known == [PLAN.encode()]
+    assert known == [(PLAN.encode(), b"signature")]
     assert rig.desk.results() == everything(rig)
 
 

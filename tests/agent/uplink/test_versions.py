@@ -1,8 +1,10 @@
 """Which version of the wire is spoken: the newest that both ends know, found out by the answers."""
 
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.spool import CheckResult, Spool
@@ -66,6 +68,14 @@ async def test_the_first_push_is_of_the_oldest_version_and_the_others_of_the_new
     assert rig.versions == [1, 2, 2]
     assert rig.desk.pushes[0].batch is None
     assert [batch.reasons for batch in rig.desk.accepted] == [[(0, PHRASE)], [(0, PHRASE)]]
+
+
+def test_what_came_after_version_1_stands_behind_it_and_is_passed_over():
+    """Version 2's first programs read a push as this one does: by its first fields."""
+    push = wire.Push(version=1, sent=wire.Reading(b"bootboot", 1, 2), plans=[b"{}"], signatures=[b"signed"])
+    old = wire_v1.decode_push(wire.encode_push(push))
+    assert (old.plans, old.health) == ([b"{}"], {})
+    assert wire.decode_push(zlib.compress(msgspec.msgpack.encode(old))).signatures == []
 
 
 async def test_a_collector_of_version_1_gets_what_it_reads(rig: Rig):

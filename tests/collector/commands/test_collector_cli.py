@@ -25,7 +25,7 @@ from collector.app.run import CollectorService
 from collector.commands import backup, main
 from collector.keys import pki
 from collector.store.opening import open_store
-from collector.web.auth import verify_password
+from collector.web.access.passwords import verify_password
 from inventory.base.problems import Invalid
 from inventory.protocol import wire
 from inventory.protocol.plan import decode
@@ -196,7 +196,7 @@ def test_a_code_lets_an_agent_in_and_a_revocation_throws_it_out_at_once(place, t
     place.start()
     assert place.run("code", "so-ttt") == 0
     printed = capsys.readouterr().out
-    assert f"haidang-agent enroll https://127.0.0.1:{place.agents} hd1-" in printed
+    assert f"haidang-agent enroll https://127.0.0.1:{place.agents}\n" in printed
     certificate = enrol(place, code_in(printed), tmp_path / "agent")
     hello = wire.encode_push(Push(version=1, sent=Reading(b"bootboot", 1000, now_ms())))
     assert ask(place, "POST", "/v1/push", hello, certificate)[0] == 200
@@ -307,7 +307,7 @@ def test_an_exclusion_is_declared_listed_and_withdrawn(place, capsys):
         assert place.run("exclude", *arguments) == 1
         assert words in capsys.readouterr().err
     held = asyncio.run(audited(place))
-    assert held == [("an", "exclude"), ("an", "withdraw exclusion")]
+    assert held[1:] == [("an", "exclude"), ("an", "withdraw exclusion")]
 
 
 async def audited(place: Place) -> list[tuple]:
@@ -445,3 +445,165 @@ def test_before_the_first_start_there_is_no_store(place, capsys):
     for arguments in (["code", "so-ttt"], ["goals"], ["report"], ["revoke", "so-ttt"], ["backup", "x"]):
         assert place.run(*arguments) == 1
         assert "there is no store" in capsys.readouterr().err
+
+
+# -- users and the audit
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def rows_of(place: Place) -> list[dict]:
+    import json
+
+    text = subprocess.run(
+        [sys.executable, "-m", "collector.commands.main", "audit", "--config", str(place.file), "--format", "json"],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_users_are_added_changed_and_removed_beside_a_running_collector(place, monkeypatch, capsys):
+    import base64
+
+    def status(name: str, password: str, path: str = "/") -> int:
+        request = urllib.request.Request(f"http://127.0.0.1:{place.operators}{path}")
+        request.add_header("Authorization", "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    place.start()
+    assert status("", "") == 200
+    typed(monkeypatch, "con đò sang sông\n")
+    assert place.run("user", "add", "an", "--role", "admin", "--who", "root") == 0
+    assert status("", "") == 401
+    assert status("an", "con đò sang sông", "/audit") == 200
+    assert place.run("user", "role", "an", "viewer") == 0
+    assert status("an", "con đò sang sông", "/audit") == 403
+    typed(monkeypatch, "another password\n")
+    assert place.run("user", "passwd", "an") == 0
+    assert (status("an", "con đò sang sông"), status("an", "another password")) == (401, 200)
+    assert place.run("user", "add", "bình", "--no-password") == 0
+    capsys.readouterr()
+    assert place.run("user", "list") == 0
+    assert re.sub(" +", " ", capsys.readouterr().out) == "an viewer with a password\nbình viewer by the proxy only\n"
+    assert status("bình", "") == 401
+    assert place.run("user", "remove", "an") == 0
+    assert status("an", "another password") == 401
+    held = (place.config.users_file).read_text()
+    assert "another" not in held and "đò" not in held
+    assert place.config.users_file.stat().st_mode & 0o777 == 0o640
+    assert place.stop() == 0
+    acts = [
+        (row["who"], row["what"]) for row in rows_of(place) if "user" in row["data"] and "agents" not in row["data"]
+    ]
+    assert acts[0] == ("root", "add user")
+    acts = [what for _, what in acts if what not in ("change of users",)]
+    assert acts == ["add user", "change role", "change password", "add user", "remove user"]
+    assert "log in failed" in {row["what"] for row in rows_of(place)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed_in", "message"),
+    [
+        (("add", "an"), "short\n", "at least 8 characters"),
+        (("add", "an"), "", "at least 8 characters"),
+        (("add", "a:n"), "con đò sang sông\n", "cannot be a name"),
+        (("add", " an"), "con đò sang sông\n", "cannot be a name"),
+        (("add", "a\x1bn"), "con đò sang sông\n", "cannot be a name"),
+        (("add", "x" * 101), "con đò sang sông\n", "cannot be a name"),
+        (("add", "prometheus"), "con đò sang sông\n", "there is a user or token prometheus already"),
+        (("passwd", "nobody"), "con đò sang sông\n", "there is no user nobody"),
+        (("passwd", "inline"), "con đò sang sông\n", "stands in the configuration"),
+        (("remove", "nobody"), "", "there is no user nobody"),
+        (("role", "nobody", "admin"), "", "there is no user nobody"),
+    ],
+)
+def test_what_cannot_be_done_with_users_is_said(place, monkeypatch, capsys, arguments, typed_in, message):
+    text = place.file.read_text().replace(
+        "operators: {", "operators: {tokens: [{name: prometheus, token: 0123456789abcdefghij}], "
+        "users: [{name: inline, password: 'scrypt:16:00:00'}], "
+    )  # fmt: skip
+    place.file.write_text(text)
+    typed(monkeypatch, typed_in)
+    assert place.run("user", *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not place.config.users_file.exists()
+
+
+def test_a_password_is_no_argument(place):
+    for arguments in (
+        ["user", "add", "an", "secret"],
+        ["user", "add", "an", "--password", "x"],
+        ["user"],
+        ["user", "x"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            place.run(*arguments)
+        assert end.value.code == 2
+
+
+def test_the_audit_is_exported_and_proven(place, tmp_path, capsys):
+    asyncio.run(open_store(place.config.database).close())
+    assert place.run("code", "so-ttt", "--who", "=an") == 0
+    assert place.run("revoke", "so-ttt", "--who", "bình", "--reason", "mất cắp") == 0
+    capsys.readouterr()
+    assert place.run("audit", "--verify") == 0
+    head = re.search(r"Head: (2:\w{64})", capsys.readouterr().out)[1]
+    assert place.run("audit", "--head", head) == 0
+    assert place.run("audit", "--format", "csv") == 0
+    table = list(csv.reader(capsys.readouterr().out.replace("Head", "").splitlines()[1:]))
+    assert [row[2] for row in table][-2:] == ["'=an", "bình"]
+    assert place.run("audit", "--by", "bình") == 0
+    assert "bình: revoke" in capsys.readouterr().out
+    assert place.run("audit", "--format", "json") == 0
+    file = tmp_path / "audit.json"
+    file.write_text(capsys.readouterr().out)
+    assert place.run("audit", "--export", str(file), "--head", head) == 0
+    for text in (file.read_text().replace("mất", "bán"), file.read_text().splitlines()[0], "[]", ""):
+        file.write_text(text)
+        assert place.run("audit", "--export", str(file), "--head", head) == 1
+    import sqlite3
+
+    with sqlite3.connect(place.config.database) as db:
+        db.execute("DROP TRIGGER audit_is_not_deleted")
+        db.execute("DELETE FROM audit WHERE id = 2")
+    db.close()
+    capsys.readouterr()
+    assert place.run("audit", "--verify") == 0
+    assert place.run("audit", "--verify", "--head", head) == 1
+    assert "cut off" in capsys.readouterr().err
+    assert place.run("audit", "--head", "x") == 1
+
+
+def test_a_restore_ends_sessions_brings_the_users_and_is_in_the_audit(place, tmp_path, monkeypatch, capsys):
+    from collector.store.records import StoredSession
+
+    async def with_session() -> None:
+        store = open_store(place.config.database)
+        await store.write(lambda tx: tx.sessions.add(StoredSession(b"h", "an", b"m", 1, 1)))
+        await store.close()
+
+    place.start()
+    assert place.stop() == 0
+    typed(monkeypatch, "con đò sang sông\n")
+    assert place.run("user", "add", "an") == 0
+    asyncio.run(with_session())
+    assert place.run("backup", str(tmp_path / "copy"), "--who", "an") == 0
+    other = Place(tmp_path / "other")
+    assert other.run("restore", str(tmp_path / "copy"), "--who", "bình") == 0
+    assert "The users came with it" in capsys.readouterr().out
+    assert other.config.users_file.read_bytes() == place.config.users_file.read_bytes()
+    assert (rows_of(place)[-1]["who"], rows_of(place)[-1]["what"]) == ("an", "backup")
+    assert (rows_of(other)[-1]["who"], rows_of(other)[-1]["what"]) == ("bình", "restore")
+    store = open_store(other.config.database)
+    assert store.read_now(lambda tx: tx.sessions.all()) == []
+    assert store.read_now(lambda tx: tx.audit.first_broken()) is None
+    asyncio.run(store.close())

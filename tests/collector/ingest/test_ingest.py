@@ -270,7 +270,7 @@ async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: Inge
     agent.plan = plan_of(checks=4)
     ack = await agent.look_and_push(UP, UP, UP, DOWN)
     assert (ack.verdict, ack.want, ack.watermark) == ("none", [agent.plan.digest], Position(11, 3))
-    ack = await agent.push(plans=[agent.plan.encode()])
+    ack = await agent.bring_plan()
     assert ack.verdict == "none" and not ack.want
     ack = await agent.push(agent.batch(agent.all(UP, UP, UP, DOWN)))
     assert ack.verdict == "taken"
@@ -412,10 +412,11 @@ async def test_one_push_that_cannot_be_stored_fails_alone(world: IngestWorld) ->
     world.clock.advance(30_000)
     batch = good.batch(good.all(UP))
     failed, ack = await asyncio.gather(world.ingest.committer.submit(item), good.push(batch), return_exceptions=True)
-    assert isinstance(failed, OverflowError)
+    assert isinstance(failed, PushError) and failed.status == 503
     assert ack.verdict == "taken" and world.state("a1").results == 3
     assert "never" not in await world.events()
-    assert (await bad.look_and_push(UP, UP, UP)).verdict == "taken"
+    with pytest.raises(PushError, match="in quarantine"):
+        await bad.look_and_push(UP, UP, UP)
 
 
 async def test_a_backlog_does_not_keep_a_live_push_waiting(world: IngestWorld) -> None:

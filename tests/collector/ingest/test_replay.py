@@ -208,7 +208,7 @@ async def test_a_batch_refused_without_its_plan_stays_refused_once_the_plan_is_k
         await agent.look_and_push(UP, UP, UP, DOWN)
     refused = await agent.look_and_push(UP, UP, UP, DOWN)
     assert (refused.verdict, refused.watermark) == ("refused", Position(11, 4))
-    await agent.push(plans=[agent.plan.encode()])
+    await agent.bring_plan()
     agent.plan = served
     assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
     await world.crash()

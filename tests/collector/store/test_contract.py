@@ -5,7 +5,9 @@ Another store is one more entry in ``STORES``.
 
 import ast
 import asyncio
+import hashlib
 import inspect
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -23,17 +25,23 @@ from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import (
     AddedDeadLetter,
     AddedEvent,
+    AgentMachine,
+    AuditFilter,
+    AuditHead,
     DeferredBatch,
     EnrolmentCode,
     EvaluatorCursor,
     IssuedCertificate,
+    KeptMachine,
     PlacedBatch,
     PowerCounter,
+    QuarantinedAgent,
     RegisteredCertificate,
     RegisteredCheck,
     Revocation,
     SavedCheckpoint,
     StoredBatch,
+    StoredSession,
     StoredSums,
 )
 from collector.store.sqlite.store import SqliteStore
@@ -112,6 +120,7 @@ def fill(tx: Transaction) -> None:
     tx.sums.add([sums(1, 0, 5)])
     tx.events.add([event(1)])
     tx.dead_letters.add([AddedDeadLetter(1, "a", "no push", 3, b"GET")])
+    tx.quarantine.put([QuarantinedAgent("b", 1, "commit", "why", 0)])
     tx.plans.add(b"digest", "a", b"{}", 1)
     tx.checks.save(check("u", born=1))
     tx.incidents.put([incident("i1", 1), incident("i2", 1, 2)])
@@ -123,7 +132,9 @@ def fill(tx: Transaction) -> None:
     tx.codes.add(EnrolmentCode(b"hash", "a", 1, 2))
     tx.certificates.add(IssuedCertificate("ff", "a", 1, 2, "enrolled"))
     tx.revocations.add(Revocation("a", "fe", 1, "an", "lost"))
+    tx.kept_machines.put(KeptMachine("a", "ff", AgentMachine("b", "s", "pc", "192.0.2.1", "ff", 1, 2), (), 3, "an"))
     tx.audit.add(1, "an", "code", {"agent": "a"})
+    tx.sessions.add(StoredSession(b"session", "an", b"mark", 1, 2))
     tx.exclusions.add(Selector(checks=("u",)), 1, 2, "works", "an", 3)
     tx.life.begin(b"boot", 1, 2, True)
 
@@ -138,6 +149,7 @@ def everything(tx: Transaction) -> dict[str, Any]:
         "sums": tx.sums.of_check(1, 1, *WHOLE, FIVE_MINUTES),
         "events": tx.events.newest(),
         "dead_letters": tx.dead_letters.newest(),
+        "quarantine": tx.quarantine.all(),
         "plans": tx.plans.all(),
         "checks": tx.checks.all(),
         "incidents": (tx.incidents.open(), tx.incidents.closed(9)),
@@ -149,7 +161,9 @@ def everything(tx: Transaction) -> dict[str, Any]:
         "codes": tx.codes.find(b"hash"),
         "certificates": tx.certificates.newest(),
         "revocations": tx.revocations.all(),
-        "audit": tx.audit.all(),
+        "audit": (tx.audit.all(), tx.audit.head()),
+        "sessions": tx.sessions.all(),
+        "kept_machines": tx.kept_machines.all(),
         "exclusions": tx.exclusions.in_force(),
         "life": tx.life.runs(*WHOLE),
         "incarnations": tx.incarnations.current(),
@@ -291,6 +305,48 @@ async def test_batches_are_pruned_from_the_oldest_on(opened: OpenedStore) -> Non
     assert await opened.do(lambda tx: tx.batches.prune(9, 9_000, 1)) == 1 and await left() == [2, 3, 4, 5, 6]
     assert await opened.do(lambda tx: tx.batches.prune(9, 9_000, 100)) == 1 and await left() == [2, 4, 5, 6]
     assert await opened.do(lambda tx: tx.batches.prune(4, 10_000, 100)) == 1 and await left() == [2, 5, 6]
+
+
+async def test_one_agents_batches_are_read_apart_and_refused(opened: OpenedStore) -> None:
+    def store(tx: Transaction) -> None:
+        tx.batches.add([batch(1, stream=4), batch(2, stream=5, placing=None), batch(3, stream=4), batch(4, stream=5)])
+        tx.batches.defer([DeferredBatch(2, b"boot", 22)])
+
+    await opened.do(store)
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.of_stream(4, 0, 9))] == [1, 3]
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.of_stream(4, 0, 1))] == [1]
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.of_stream(4, 1, 9))] == [3]
+    newest = await opened.see(lambda tx: (tx.batches.newest_of(5), tx.batches.newest_of(6)))
+    assert newest == (batch(4, stream=5), None)
+    await opened.do(lambda tx: tx.batches.refuse(2))
+    assert await opened.see(lambda tx: tx.batches.of_stream(5, 0, 1)) == [batch(2, stream=5, placing=b"")]
+    assert await opened.see(lambda tx: tx.batches.deferred()) == {}
+
+
+async def test_quarantine_is_kept_as_it_began_until_it_is_lifted(opened: OpenedStore) -> None:
+    first, second = QuarantinedAgent("b", 1, "commit", "why", 0), QuarantinedAgent("a", 2, "recovery", "why", 7)
+
+    def quarantine(tx: Transaction) -> None:
+        streams = [tx.checkpoints.stream(agent) for agent in ("a", "c")]
+        tx.batches.add([batch(number, stream=streams[number % 2]) for number in range(6)])
+        tx.checkpoints.save([SavedCheckpoint(streams[0], 2, 9, b"state")])
+        tx.quarantine.put([second, first])
+
+    await opened.do(quarantine)
+    await opened.do(lambda tx: tx.quarantine.put([first._replace(since=5)]))
+    await opened.reopen()
+    assert await opened.see(lambda tx: tx.quarantine.all()) == [first, second]
+    assert await opened.do(lambda tx: tx.batches.prune(9, 2**60, 9)) == 3
+    assert [row.id for row in await opened.see(lambda tx: tx.batches.after(-1, 9))] == [0, 2, 4]
+    released = await opened.do(lambda tx: (tx.quarantine.release("a"), tx.quarantine.release("a")))
+    assert released == (True, False)
+    assert await opened.see(lambda tx: tx.quarantine.all()) == [first]
+    assert await opened.do(lambda tx: tx.batches.prune(9, 2**60, 9)) == 3
+    await opened.do(lambda tx: tx.checkpoints.forget(tx.checkpoints.stream("a")))
+    assert [(one.agent, one.batch, one.body) for one in await opened.see(lambda tx: tx.checkpoints.all())] == [
+        ("a", 2, None),
+        ("c", 0, None),
+    ]
 
 
 async def test_streams_are_for_life_and_checkpoints_are_replaced(opened: OpenedStore) -> None:
@@ -494,27 +550,122 @@ async def test_an_unused_code_ends_and_a_used_one_is_remembered(opened: OpenedSt
     await opened.do(lambda tx: tx.codes.use(b"u", 5, b"key"))
     await opened.do(lambda tx: tx.codes.end_unused("a"))
     assert await opened.see(lambda tx: [tx.codes.find(name) for name in (b"u", b"v", b"w")]) == [
-        msgspec.structs.replace(used, used_key=b"key"), None, other,
+        msgspec.structs.replace(used, used_key=b"key", used_at=5), None, other,
     ]  # fmt: skip
+    assert await opened.do(lambda tx: tx.codes.prune(9, 5)) == 0
+    assert [await opened.do(lambda tx: tx.codes.prune(10, 1)) for _ in range(3)] == [1, 1, 0]
 
 
 async def test_certificates_and_revocations_are_kept(opened: OpenedStore) -> None:
-    for serial, agent, ends in (("0a", "a", 7), ("0c", "a", 9), ("0b", "a", 8), ("01", "b", 5)):
-        issued = IssuedCertificate(serial, agent, 1, ends, "renewed")
+    for serial, agent, at, ends in (("0a", "a", 3, 7), ("0c", "a", 2, 9), ("0b", "a", 4, 8), ("01", "b", 1, 5)):
+        issued = IssuedCertificate(serial, agent, at, ends, "renewed")
         await opened.do(lambda tx, issued=issued: tx.certificates.add(issued))
     newest = {"a": RegisteredCertificate(12, 9), "b": RegisteredCertificate(1, 5)}
     assert await opened.see(lambda tx: tx.certificates.newest()) == newest
     assert await opened.see(lambda tx: [tx.certificates.highest_serial(agent) for agent in "abc"]) == ["0c", "01", None]
-    revoked = [Revocation("b", "0f", 2, "an", "lost"), Revocation("a", "0e", 1, "an", "stolen")]
+    assert await opened.see(lambda tx: [tx.certificates.first_issued(agent) for agent in "abc"]) == [2, 1, None]
+    revoked = [Revocation("b", "0f", 2, "an", "lost"), Revocation("a", "0e", 1, "an", "new", "replaced")]
     for revocation in revoked:
         await opened.do(lambda tx, revocation=revocation: tx.revocations.add(revocation))
     assert await opened.see(lambda tx: tx.revocations.all()) == revoked
+
+
+async def test_certificates_tell_where_a_machine_began_and_old_ones_go(opened: OpenedStore) -> None:
+    for serial, agent, at, ends, how in (
+        ("0a", "a", 1, 5, "enrolled"), ("0b", "a", 2, 6, "renewed"), ("0d", "a", 3, 7, "enrolled"),
+        ("0e", "a", 4, 4, "renewed"), ("01", "b", 1, 2, "enrolled"), ("02", "b", 1, 2, "renewed"),
+        ("03", "c", 1, 2, "renewed"), ("04", "c", 1, 2, "kept"),
+    ):  # fmt: skip
+        issued = IssuedCertificate(serial, agent, at, ends, how)
+        await opened.do(lambda tx, issued=issued: tx.certificates.add(issued))
+    assert await opened.see(lambda tx: tx.certificates.replacing()) == [("c", "04"), ("a", "0d")]
+    after = [("a", "0a"), ("a", "0c"), ("a", "0d"), ("b", "01"), ("c", "03")]
+    assert await opened.see(lambda tx: [tx.certificates.next_enrolment(*of) for of in after]) == [
+        "0d", "0d", None, None, "04",
+    ]  # fmt: skip
+    assert await opened.see(lambda tx: [tx.certificates.issued("a", "renewed", *of) for of in ((2, 4), (2, 5))]) == [
+        1,
+        2,
+    ]
+    assert await opened.do(lambda tx: tx.certificates.prune(6, 2)) == 2
+    assert await opened.do(lambda tx: tx.certificates.prune(6, 9)) == 1
+    assert await opened.see(lambda tx: tx.certificates.newest()) == {
+        "a": RegisteredCertificate(14, 4), "b": RegisteredCertificate(2, 2), "c": RegisteredCertificate(4, 2),
+    }  # fmt: skip
+
+
+async def test_a_kept_machine_is_remembered_until_it_came(opened: OpenedStore) -> None:
+    mine, other = (AgentMachine("b" * 16, start, "pc", "192.0.2.1", "0a", 1, 2) for start in ("aa", "bb"))
+    first, second = (
+        KeptMachine("a", "0f", mine, (other,), 3, "an"),
+        KeptMachine("a", "0e", other, (mine, mine), 4, "an"),
+    )
+    for kept in (first, second, KeptMachine("b", "01", mine, (), 5, "an")):
+        await opened.do(lambda tx, kept=kept: tx.kept_machines.put(kept))
+    assert (await opened.see(lambda tx: tx.kept_machines.all()))[0] == second
+    await opened.do(lambda tx: tx.kept_machines.remove("a"))
+    assert [kept.agent for kept in await opened.see(lambda tx: tx.kept_machines.all())] == ["b"]
 
 
 async def test_the_audit_is_in_order(opened: OpenedStore) -> None:
     await opened.do(lambda tx: tx.audit.add(2, "an", "code", {"agent": "a"}))
     await opened.do(lambda tx: tx.audit.add(1, "bình", "revoke", {}))
     assert await opened.see(lambda tx: tx.audit.all()) == [(2, "an", "code", {"agent": "a"}), (1, "bình", "revoke", {})]
+
+
+async def test_the_audit_is_chosen_from_and_paged(opened: OpenedStore) -> None:
+    for number in range(1, 8):
+        who, what = ("an", "code") if number % 2 else ("agent a", "renewed")
+        data = {"agent": "b"} if number > 5 else {}
+        await opened.do(lambda tx, row=(number * 10, who, what, data): tx.audit.add(*row))
+
+    async def numbers(limit: int = 99, before: int = 99, **chosen: Any) -> list[int]:
+        return await opened.see(
+            lambda tx: [one.number for one in tx.audit.newest(AuditFilter(**chosen), limit, before)]
+        )
+
+    assert await numbers() == [7, 6, 5, 4, 3, 2, 1]
+    assert await numbers(limit=2) == [7, 6]
+    assert await numbers(limit=2, before=6) == [5, 4]
+    assert await numbers(who="an") == [7, 5, 3, 1]
+    assert await numbers(what="renewed", before=6) == [4, 2]
+    assert await numbers(agent="a") == [6, 4, 2]
+    assert await numbers(agent="b") == [7, 6]
+    assert await numbers(agent="b", who="an") == [7]
+    assert await numbers(begin=20, end=40) == [3, 2]
+    assert await numbers(who="' OR 1=1 --") == []
+    assert await opened.see(lambda tx: [one.number for one in tx.audit.after(4, 2)]) == [5, 6]
+
+
+async def test_the_audit_is_a_chain_that_anybody_can_follow(opened: OpenedStore) -> None:
+    """With what the documents say of it, and nothing else of ours."""
+    assert await opened.see(lambda tx: tx.audit.head()) == AuditHead(0, bytes(32))
+    for row in (
+        (5, "an", "code", {"agent": "tỉnh \u202e \x00"}),
+        (2**62, "x" * 1000, "", {}),
+        (-1, "\udc80", "é", {"a": [1.5]}),
+    ):
+        await opened.do(lambda tx, row=row: tx.audit.add(*row))
+    held = bytes(32)
+    for one in await opened.see(lambda tx: tx.audit.after(0, 99)):
+        text = json.dumps([one.number, one.at, one.who, one.what, one.data], ensure_ascii=False, separators=(",", ":"))
+        held = hashlib.sha256(held + text.encode()).digest()
+        assert one.hash == held
+    assert await opened.see(lambda tx: tx.audit.head()) == AuditHead(3, held)
+    assert await opened.see(lambda tx: tx.audit.first_broken()) is None
+
+
+async def test_sessions_are_kept(opened: OpenedStore) -> None:
+    one, two = StoredSession(b"1", "an", b"m", 5, 5), StoredSession(b"2", "bình", b"m", 6, 6)
+    for session in (one, two):
+        await opened.do(lambda tx, session=session: tx.sessions.add(session))
+    await opened.do(lambda tx: tx.sessions.touch(b"1", 9))
+    await opened.reopen()
+    assert sorted(await opened.see(lambda tx: tx.sessions.all())) == [one._replace(seen=9), two]
+    await opened.do(lambda tx: tx.sessions.end([b"1", b"none"]))
+    assert await opened.see(lambda tx: tx.sessions.all()) == [two]
+    await opened.do(lambda tx: tx.sessions.end_all())
+    assert await opened.see(lambda tx: tx.sessions.all()) == []
 
 
 async def test_an_exclusion_is_withdrawn_once(opened: OpenedStore) -> None:

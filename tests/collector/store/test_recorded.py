@@ -111,7 +111,7 @@ async def test_figures(collector: RecordedCollector) -> None:
     windows = ALL["windows"]
     figures = await availability.figures(collector.reader, entries, [tuple(window) for window in windows.values()])
     for entry in entries:
-        for name, figure in zip(windows, figures[entry.uid], strict=True):
+        for name, figure in zip(windows, figures[entry.row], strict=True):
             expected = ALL["figures"][entry.name][name]
             assert {field: getattr(figure, field) for field in expected} == expected, (entry.name, name)
     assert {entry.name for entry in entries} == set(ALL["figures"])
@@ -129,7 +129,7 @@ async def test_counters_and_history(collector: RecordedCollector) -> None:
     spans = await availability.spans_since(collector.reader, entries, MANIFEST["clock"]["begin_ms"])
     fields = ("state", "start", "end", "sure_from", "sure_to", "error_from", "error_to", "looks", "reason")
     assert {
-        entry.name: [{field: getattr(span, field) for field in fields} for span in spans[entry.uid]]
+        entry.name: [{field: getattr(span, field) for field in fields} for span in spans[entry.row]]
         for entry in entries
     } == ALL["history"]
 

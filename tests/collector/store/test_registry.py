@@ -1,17 +1,25 @@
 """Enrolment codes: single use, an hour, one agent, and exactly one winner of a race."""
 
 import asyncio
+import os
+import tempfile
+from pathlib import Path
 
+import apsw
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collector.keys import pki
+from collector.store import prune
 from collector.store.opening import open_store
 from collector.store.records import Revocation
-from collector.store.registry import CODE_LIFE, EnrolmentRefused, Registry
+from collector.store.registry import CODE_LIFE, DAY, EnrolmentRefused, Registry, RenewalRefused
 from collector.store.revocations import Revocations
+from inventory.base import files
 from tests.support.clock import FakeClock
 
 NOW = 1_790_000_000_000
@@ -157,3 +165,177 @@ async def test_what_people_did_is_in_the_audit(registry):
     await registry.revoke("so-ttt", "an", "stolen")
     told = await registry._store.read(lambda tx: [(who, what) for _, who, what, _ in tx.audit.all()])
     assert told == [("an", "code"), ("agent so-ttt", "enrolled"), ("an", "revoke")]
+
+
+# -- one machine after another
+
+
+async def enrolled(registry: Registry, agent: str = "so-ttt") -> pki.SignedCertificate:
+    return (await registry.enrol(await secret_for(registry, agent), new_csr()))[1]
+
+
+async def renewed(registry: Registry, of: pki.SignedCertificate, agent: str = "so-ttt") -> pki.SignedCertificate:
+    return await registry.renew(agent, new_csr(), of.serial, of.not_after)
+
+
+async def test_a_newer_machine_voids_the_older_one_with_its_first_use_not_before(registry, clock):
+    old = await enrolled(registry)
+    assert await registry.admit("so-ttt", old.serial) == ""
+    clock.advance(DAY)
+    new, other = await enrolled(registry), await enrolled(registry, "so-tc")
+    assert await registry.admit("so-ttt", old.serial) == "", "the answer may have been lost"
+    old_again = await renewed(registry, old)
+    assert await registry.admit("so-ttt", old_again.serial) == "", "and does not get past the newer one by renewing"
+    assert await registry.admit("so-ttt", new.serial) == ""
+    for void in (old, old_again):
+        assert await registry.admit("so-ttt", void.serial) == "replaced"
+    assert await registry.admit("so-ttt", (await renewed(registry, new)).serial) == ""
+    assert await registry.admit("so-tc", other.serial) == ""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["enrol", "renew", "use", "load", "clock"]), st.integers(0, 5)), max_size=14
+    )
+)
+def test_whatever_happens_a_machine_that_was_followed_is_void_and_the_last_one_in_use_is_not(steps):
+    """A model beside it: machines in their order, those in use up to now, and the certificates of each."""
+
+    async def walk(folder: Path) -> None:
+        clock = FakeClock(NOW)
+        store = open_store(folder / "c.db")
+        authority, file = pki.CertificateAuthority.create(NOW), folder / "revoked.jsonl"
+
+        def make() -> Registry:
+            return Registry(store, authority, Revocations(file), wall=clock.wall_ms, renewals=99)
+
+        registry = make()
+        machines: list[list[pki.SignedCertificate]] = []
+        newest_used = -1
+        for what, number in steps:
+            if what == "enrol":
+                machines.append([await enrolled(registry)])
+            elif what == "load":
+                registry = make()
+                await registry.load()
+            elif what == "clock":
+                clock.step_wall((number - 2) * DAY)
+            elif machines:
+                index = number % len(machines)
+                if what == "renew" and index >= newest_used:
+                    machines[index].append(await renewed(registry, machines[index][-1]))
+                if what == "use":
+                    why = await registry.admit("so-ttt", machines[index][-1].serial)
+                    assert why == ("replaced" if index < newest_used else "")
+                    newest_used = max(newest_used, index)
+            for index, certificates in enumerate(machines):
+                for certificate in certificates:
+                    void = registry.revocations.why_void("so-ttt", certificate.serial)
+                    assert void == ("replaced" if index < newest_used else ""), (index, newest_used)
+        await store.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(walk(Path(folder)))
+
+
+async def test_a_restored_store_does_not_bring_the_older_machine_back(registry, tmp_path, clock):
+    old = await enrolled(registry)
+    clock.advance(DAY)
+    await registry.admit("so-ttt", (await enrolled(registry)).serial)
+    restored = open_store(tmp_path / "yesterday.db")
+    again = Registry(restored, registry.authority, Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms)
+    await again.load()
+    assert await again.admit("so-ttt", old.serial) == "replaced"
+    await restored.close()
+
+
+async def test_renewals_are_few_a_day_and_end_thirty_days_after_the_certificate(registry, clock):
+    held = await enrolled(registry)
+    granted = [await renewed(registry, held) for _ in range(4)]
+    for _ in range(60):
+        with pytest.raises(RenewalRefused, match="too many renewals"):
+            await renewed(registry, granted[-1])
+    clock.advance(DAY + 1)
+    last = await renewed(registry, granted[-1])
+    clock.advance(90 * DAY + 30 * DAY - 2_000)
+    late = await renewed(registry, last)
+    told = [
+        (who, what, data.get("expired")) for _, who, what, data in await registry._store.read(lambda tx: tx.audit.all())
+    ]
+    assert told[-1] == ("agent so-ttt", "renewed", True)
+    assert sum(what == "renewed" for _, what, _ in told) == 6
+    clock.advance(120 * DAY + 2_000)
+    with pytest.raises(RenewalRefused, match="a new code is needed"):
+        await renewed(registry, late)
+
+
+async def test_certificates_and_codes_that_are_of_no_use_any_more_go(registry, clock, tmp_path):
+    for _ in range(12):
+        held = await enrolled(registry)
+        clock.advance(DAY)
+    clock.advance(200 * DAY)
+    await prune.step(registry._store, clock.wall_ms())
+    with apsw.Connection(str(tmp_path / "c.db"), flags=apsw.SQLITE_OPEN_READONLY) as db:
+        assert db.execute("SELECT (SELECT count(*) FROM certificates), (SELECT count(*) FROM enrolment_codes)").get == (
+            1,
+            0,
+        )
+    assert (await registry.certificates())["so-ttt"].serial == held.serial
+
+
+async def test_a_code_may_live_a_week_but_a_lost_answer_is_given_again_for_an_hour_and_eight_times(registry, clock):
+    code = await registry.make_code("so-ttt", "an", 30 * DAY)
+    clock.advance(7 * DAY - 1)
+    secret, csr = code.split("-")[1], new_csr()
+    for _ in range(8):
+        await registry.enrol(secret, csr)
+    assert await refusal(registry, secret, csr) == "used"
+    code = await registry.make_code("so-ttt", "an", 7 * DAY)
+    secret = code.split("-")[1]
+    clock.advance(7 * DAY)
+    assert await refusal(registry, secret) == "expired"
+    secret = (await registry.make_code("so-ttt", "an", 7 * DAY)).split("-")[1]
+    await registry.enrol(secret, csr)
+    clock.advance(CODE_LIFE)
+    assert await refusal(registry, secret, csr) == "expired"
+
+
+# -- the file
+
+
+def test_a_revocation_of_before_is_read(tmp_path):
+    path = tmp_path / "revoked.jsonl"
+    path.write_text('{"agent":"a","up_to":"ff","at":1,"who":"an","reason":"stolen"}\n')
+    assert Revocations(path).why_void("a", 255) == "revoked"
+
+
+@pytest.mark.parametrize("lays", ["unreadable", "directory", "link", "pipe"])
+async def test_a_file_that_cannot_be_read_stops_nobody_and_is_made_anew(registry, tmp_path, caplog, lays, monkeypatch):
+    old = await enrolled(registry)
+    await registry.revoke("so-ttt", "an", "stolen")
+    assert registry.revocations.why_void("so-ttt", old.serial) == "revoked"
+    path = tmp_path / "revoked.jsonl"
+    path.unlink()
+    {
+        "unreadable": lambda: path.write_bytes(b""),
+        "directory": path.mkdir,
+        "link": lambda: path.symlink_to("/etc/hostname"),
+        "pipe": lambda: os.mkfifo(path),
+    }[lays]()
+    if lays == "unreadable":  # as for a user who is not root
+        real = files.Directory.open_regular
+
+        def refuse(self, name, flags, mode=0o600):
+            if name == path.name and path.exists() and path.stat().st_size == 0 and not flags & os.O_CREAT:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(self, name, flags, mode)
+
+        monkeypatch.setattr(files.Directory, "open_regular", refuse)
+    for _ in range(3):
+        assert registry.revocations.why_void("so-ttt", old.serial) == "revoked"
+    assert caplog.text.count("cannot be read") == 1
+    afresh = Registry(registry._store, registry.authority, Revocations(path), wall=lambda: NOW)
+    await afresh.load()
+    assert afresh.revocations.why_void("so-ttt", old.serial) == "revoked"
+    assert path.is_file() and not path.is_symlink()

@@ -1,6 +1,7 @@
 """The agents' listener against everything that may come in over the network, with real TLS on loopback."""
 
 import asyncio
+import base64
 import io
 import ssl
 from pathlib import Path
@@ -16,12 +17,14 @@ from cryptography.x509.oid import NameOID
 from collector.ingest.limits import PushError
 from collector.keys import files as keys_files
 from collector.keys import pki
+from collector.keys.plan_signatures import PlanVerifier
 from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from inventory.protocol import wire
+from inventory.protocol.machine import HEADER, SendingMachine, machine_text, read_machine
 
 NOW = 1_790_000_000_000
 DAY = 86_400_000
@@ -110,6 +113,14 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
+def signed_by(collector: Collector, response: aiohttp.ClientResponse, agent: str = "so-ttt") -> bool:
+    """Whether the answer brings the signature of this agent's plan."""
+    signature = base64.b64decode(response.headers[wire.SIGNATURE_HEADER], validate=True)
+    verifier = PlanVerifier([collector.authority.pem])
+    assert not verifier.verify("so-tc", collector.plans[agent][1], signature)
+    return verifier.verify(agent, collector.plans[agent][1], signature)
+
+
 def named(**more: object) -> dict:
     return {"server_hostname": pki.SERVER_NAME, **more}
 
@@ -155,9 +166,11 @@ async def test_enrol_fetch_the_plan_push(collector, machine):
         async with session.get("/v1/plan", **named()) as response:
             assert await response.read() == b'{"agent":"so-ttt"}'
             assert response.headers["ETag"] == '"00112233aabbccdd"'
+            assert signed_by(collector, response)
         for etag in ('"00112233aabbccdd"', 'W/"00112233aabbccdd"', '"ff", "00112233aabbccdd"'):
             async with session.get("/v1/plan", headers={"If-None-Match": etag}, **named()) as response:
                 assert response.status == 304
+                assert signed_by(collector, response)  # the agent may have it of a program that kept no signature
         async with session.get("/v1/plan", headers={"If-None-Match": '"ffff"'}, **named()) as response:
             assert response.status == 200
         assert (await push(session))[0] == 200
@@ -337,6 +350,8 @@ async def test_garbage_instead_of_http_is_a_400_and_hurts_nobody(collector, mach
         writer.write(garbage)
         status = await asyncio.wait_for(reader.readline(), 5)
         assert b" 400 " in status, garbage[:40]
+        rest = await asyncio.wait_for(reader.read(), 5)
+        assert b"Server: haidang\r" in rest and b"aiohttp" not in rest and b"Python" not in rest
         writer.close()
     # not even TLS
     reader, writer = await asyncio.open_connection("127.0.0.1", collector.listener.port)
@@ -418,3 +433,143 @@ async def test_the_time_a_push_took_to_upload_is_told(collector, machine):
             assert answer.status == 200
         await push(session)
     assert collector.uploads[0] >= 200 > collector.uploads[1]
+
+
+# -- identities
+
+
+async def enrolled(collector, machine) -> str:
+    _, secret, _ = (await collector.registry.make_code("so-ttt", "an")).split("-")
+    return (await collector.registry.enrol(secret, machine.csr))[1].pem
+
+
+async def status_of(session: aiohttp.ClientSession, method: str, path: str, **more) -> tuple:
+    async with session.request(method, path, **named(**more)) as response:
+        return response.status, await response.read()
+
+
+async def test_the_machine_that_was_replaced_is_out_once_the_new_one_is_in_use(collector, machine, tmp_path):
+    old = await enrolled(collector, machine)
+    newer = Machine(tmp_path, "newer")
+    async with collector.session(machine, old) as session:
+        assert (await push(session))[0] == 200
+        collector.now += DAY
+        new = await enrolled(collector, newer)
+        assert (await push(session))[0] == 200  # the answer with the new one may have been lost
+        async with collector.session(newer, new) as replacement:
+            assert (await status_of(replacement, "GET", "/v1/plan"))[0] == 200
+        refused = [
+            await push(session),
+            await status_of(session, "GET", "/v1/plan"),
+            await status_of(session, "POST", "/v1/renew", json={"csr": machine.csr}),
+            await status_of(session, "GET", "/v1/throughput"),
+        ]
+        assert [(answer[0], error(answer)) for answer in refused] == [(403, "replaced")] * 4
+    told = [what for _, _, what, _ in await collector.store.read(lambda tx: tx.audit.all())]
+    assert told.count("replaced") == 1
+
+
+async def test_sixty_renewals_in_a_row_are_four(collector, machine):
+    async with collector.session(machine, await enrolled(collector, machine)) as session:
+        answers = [await status_of(session, "POST", "/v1/renew", json={"csr": machine.csr}) for _ in range(60)]
+    assert [status for status, _ in answers] == [200] * 4 + [429] * 56
+    assert error(answers[-1]) == "too many renewals"
+
+
+async def test_a_certificate_that_ended_long_ago_needs_a_new_code(collector, machine):
+    certificate = await enrolled(collector, machine)
+    collector.now += 410 * DAY
+    async with collector.session(machine, certificate) as session:
+        answer = await status_of(session, "POST", "/v1/renew", json={"csr": machine.csr})
+    assert (answer[0], error(answer)) == (403, "a new code is needed")
+
+
+async def test_who_guesses_codes_has_to_wait(collector, machine):
+    secret = (await collector.registry.make_code("so-ttt", "an")).split("-")[1]
+    async with collector.session(machine, None) as stranger:
+        guesses = [
+            await status_of(stranger, "POST", "/v1/enroll", json={"secret": f"{n:016d}", "csr": machine.csr})
+            for n in range(12)
+        ]
+        right = await status_of(stranger, "POST", "/v1/enroll", json={"secret": secret, "csr": machine.csr})
+    assert [status for status, _ in guesses] == [403] * 10 + [429] * 2
+    assert (right[0], error(right)) == (429, "too many attempts")
+
+
+# -- two machines with one identity
+
+
+def says(start: str, boot: str = "b" * 16, name: str = "pc") -> dict:
+    return {HEADER: machine_text(SendingMachine(boot, start * 8, name)), "Content-Type": wire.PUSH_TYPE}
+
+
+async def push_as(session: aiohttp.ClientSession, headers: dict) -> tuple:
+    return await status_of(session, "POST", "/v1/push", data=b"a push", headers=headers)
+
+
+async def findings(collector) -> list:
+    events = await collector.store.read(lambda tx: tx.events.newest())
+    return [event.data["machines"] for event in events if event.kind == "two machines"]
+
+
+async def test_two_machines_with_one_identity_are_named_and_the_one_that_a_person_keeps_goes_on(collector, machine):
+    """A copied disk: the same key and certificate twice."""
+    certificate = await enrolled(collector, machine)
+    one, two = says("a1", "1" * 16, "pc-một"), says("b2", "2" * 16, "pc-hai")
+    async with collector.session(machine, certificate) as first, collector.session(machine, certificate) as second:
+        for _ in range(2):
+            assert (await push_as(first, one))[0] == 200
+            assert (await push_as(second, two))[0] == 200
+        collector.now += 60_000
+        assert (await push_as(first, one))[0] == 200
+        [machines] = await findings(collector)
+        assert {(found["name"], found["boot"], found["address"]) for found in machines} == {
+            ("pc-một", "1" * 16, "127.0.0.1"), ("pc-hai", "2" * 16, "127.0.0.1"),
+        }  # fmt: skip
+        # by another process, as the command does
+        beside = Registry(collector.store, collector.authority, collector.revocations, wall=lambda: collector.now)
+        seen = await beside.machines("so-ttt")
+        kept = next(found for found in seen if found.name == "pc-hai")
+        await beside.keep("so-ttt", kept, [found for found in seen if found is not kept], "an")
+        answer = await push_as(first, one)
+        assert (answer[0], error(answer)) == (403, "replaced")
+        answer = await status_of(first, "POST", "/v1/renew", json={"csr": machine.csr}, headers={HEADER: one[HEADER]})
+        assert (answer[0], error(answer)) == (403, "replaced")
+        answer = await push_as(second, two)
+        assert (answer[0], error(answer)) == (403, "expired"), "so that it renews by itself"
+        answer = await status_of(second, "POST", "/v1/renew", json={"csr": machine.csr}, headers={HEADER: two[HEADER]})
+        assert answer[0] == 200
+        renewed = msgspec.json.decode(answer[1])["certificate"]
+        async with collector.session(machine, renewed) as own:
+            assert (await push_as(own, two))[0] == 200
+            collector.now += 3_600_000
+            assert (await push_as(own, says("c3", "3" * 16)))[0] == 200, "after a reboot as well"
+        for session, headers in ((first, one), (second, two)):
+            answer = await push_as(session, headers)
+            assert (answer[0], error(answer)) == (403, "replaced")
+    assert await collector.store.read(lambda tx: tx.kept_machines.all()) == []
+
+
+async def test_one_machine_that_restarts_reboots_and_renews_is_one(collector, machine):
+    certificate = await enrolled(collector, machine)
+    for boot in "123":
+        for start in "abc":
+            async with (
+                collector.session(machine, certificate) as session,
+                collector.session(machine, certificate) as other,
+            ):
+                for _ in range(3):  # by two connections of one pool
+                    assert (await push_as(session, says(boot + start, boot * 16)))[0] == 200
+                    assert (await push_as(other, says(boot + start, boot * 16)))[0] == 200
+        collector.now += DAY
+        async with collector.session(machine, certificate) as session:
+            answer = await status_of(session, "POST", "/v1/renew", json={"csr": machine.csr})
+            certificate = msgspec.json.decode(answer[1])["certificate"]
+    assert await findings(collector) == []
+
+
+@pytest.mark.parametrize("said", ["", "x", "\t" * 50, "a" * 5_000, f"{'a' * 16} {'b' * 16} %00%1B%0A{'%E2%80%AE' * 9}"])
+async def test_what_a_machine_says_of_itself_may_be_anything(collector, machine, said):
+    async with collector.session(machine, await enrolled(collector, machine)) as session:
+        assert (await push_as(session, {HEADER: said, "Content-Type": wire.PUSH_TYPE}))[0] == 200
+    assert read_machine(said).name.isprintable()

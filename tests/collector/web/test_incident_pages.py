@@ -11,11 +11,12 @@ import pytest
 
 from alerts.mail.signed_urls import LinkClaim, LinkSigner
 from collector.config import OperatorToken, OperatorUser
+from collector.web.access.passwords import hash_password
 from collector.web.api.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
-from collector.web.auth import hash_password
 from inventory.base.types import Secret
 from inventory.protocol.states import DOWN, UP
 from tests.collector.web.test_api import Feeder, Running, config_for, now_ms
+from tests.support.people import basic, guarded
 
 JSON = {"Content-Type": "application/json"}
 HOUR = 3_600_000
@@ -128,9 +129,11 @@ async def test_reminders_are_put_off_for_one_of_the_times_on_the_page(wrong: Run
 
 async def test_a_comment_and_a_closing_by_hand(wrong: Running) -> None:
     page = (await wrong.get(f"/incidents/{wrong.key}?lang=en"))[1].decode()
-    forms = re.findall(r'action="(/links/[^"?]+)', page)
-    assert len(forms) == 3
-    assert (await post(wrong, forms[2], data={"text": "<b>cable</b>"}))[0] == 200
+    forms = re.findall(r'action="(/incidents/[^"?]+)', page)
+    assert [form.rpartition("/")[2] for form in forms] == ["acknowledge", "snooze", "comment"]
+    [token] = set(re.findall(r'name="form_token" value="(\w{64})"', page))
+    assert (await post(wrong, forms[2], data={"text": "<b>cable</b>"}))[0] == 403
+    assert (await post(wrong, forms[2], data={"text": "<b>cable</b>", "form_token": token}))[0] == 200
     assert "&lt;b&gt;cable" in (await wrong.get(f"/incidents/{wrong.key}?lang=en"))[1].decode()
 
 
@@ -153,7 +156,7 @@ async def test_what_programs_may_say_of_an_incident(wrong: Running) -> None:
 async def test_who_did_it_is_who_logged_in(tmp_path: Path) -> None:
     guarded: dict[str, Any] = {
         "users": (OperatorUser(name="binh", password=Secret(hash_password("con đò sang sông"))),),
-        "tokens": (OperatorToken(name="chatbot", token=Secret("0123456789abcdefghij")),),
+        "tokens": (OperatorToken(name="chatbot", token=Secret("0123456789abcdefghij"), scope="write"),),
     }
     async with Running(config_for(tmp_path, **guarded)) as running:
         times = [now_ms() - 120_000 + n * 10_000 for n in range(12)]
@@ -183,3 +186,69 @@ async def test_no_more_daily_reports(wrong: Running) -> None:
 async def test_circuits_of_a_province_without_any(wrong: Running) -> None:
     assert await wrong.json("/api/v1/links", list[CircuitAnswer]) == []
     assert (await wrong.get("/api/v1/links?link=nowhere"))[0] == 404
+
+
+async def test_what_people_did_about_an_incident_is_in_the_audit(wrong: Running) -> None:
+    page = (await wrong.get(f"/incidents/{wrong.key}?lang=en"))[1].decode()
+    [token] = set(re.findall(r'name="form_token" value="(\w{64})"', page))
+    form = {"form_token": token, "text": "a cable", "hours": "4"}
+    assert (await post(wrong, f"/incidents/{wrong.key}/comment?lang=vi", data=form))[0] == 200
+    assert (await post(wrong, f"/incidents/{wrong.key}/snooze", data=form))[0] == 200
+    assert (await post(wrong, link(wrong, "acknowledge"), data={"text": "mine"}))[0] == 200
+    assert (await post(wrong, f"/api/v1/incidents/{wrong.key}/close", data=b"{}", headers=JSON))[0] == 200
+    rows = await wrong.service.store.read(lambda tx: tx.audit.all())
+    acts = [
+        (who, what, data["by"], data.get("text")) for _, who, what, data in rows if data.get("incident") == wrong.key
+    ]
+    assert acts == [
+        ("anyone", "comment", "page, open", "a cable"),
+        ("anyone", "snooze", "page, open", "a cable"),
+        ("an", "acknowledge", "link in a mail", "mine"),
+        ("anyone", "close", "api, open", None),
+    ]
+    assert [data["until"] > now_ms() for _, _, what, data in rows if what == "snooze"] == [True]
+
+
+@pytest.mark.parametrize("users", [False, True])
+async def test_a_page_behind_a_link_shows_a_stranger_nothing_else(tmp_path: Path, users: bool) -> None:
+    """No mistakes of the inventory with their files, no menu, no state of the collector; whatever the link."""
+    config = config_for(tmp_path)
+    async with Running(guarded(config) if users else config) as running:
+        times = [now_ms() - 120_000 + n * 10_000 for n in range(12)]
+        await Feeder(running.service, "so-ttt").tell({"portal": [(at, DOWN) for at in times]})
+        for _ in range(200):
+            if running.service.alerting.incidents.open():
+                break
+            await asyncio.sleep(0.05)
+        running.key = running.service.alerting.incidents.open()[0].key
+        file = tmp_path / "inventory" / "all.yaml"
+        file.write_text(file.read_text().replace("interval: 30s", "intervall: 30s"))
+        await running.service.inventories.refresh()
+        assert any("intervall" in str(problem) for problem in running.service.inventories.problems)
+        running.service.ingest.trust.why = "canary of the clock"
+        shown = (await running.get("/?lang=en", headers=basic("viewer")))[1].decode()
+        assert "intervall" in shown and "all.yaml" in shown  # what is not to be seen elsewhere
+        forged = "/links/" + "A" * 90
+        for path, wanted in (
+            ("/links/anything", 404), (forged, 404), (link(running, "acknowledge", life=-1_000), 410),
+            (link(running, "acknowledge"), 200), (link(running, "stop-digest", incident=""), 200), ("/login", 200),
+        ):  # fmt: skip
+            for verb in ("get", "post"):
+                if (path, verb) == ("/login", "post") or (path == "/login" and not users):
+                    continue
+                async with getattr(running.session, verb)(f"{path}?lang=en") as response:
+                    page = await response.text()
+                    assert response.status == wanted, (verb, path)
+                for word in (
+                    "intervall",
+                    "all.yaml",
+                    str(tmp_path),
+                    "Soc Trang",
+                    "so-tc",
+                    "/incidents?",
+                    "/audit",
+                    "clock",
+                ):
+                    assert word not in page, (verb, path, word)
+                if wanted != 200:
+                    assert "Portal" not in page and running.key not in page

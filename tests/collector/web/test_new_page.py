@@ -9,6 +9,7 @@ from tests.collector.web.test_api import Running, config_for
 
 MODULE = """
 from alerts.incident.message import message
+from collector.web.pages import PageRoute
 
 def pages(context):
     return ProviderPages(context)
@@ -21,10 +22,10 @@ class ProviderPages:
         self._draw = context.layout.render
 
     def routes(self):
-        return {"/providers": self.list_page}
+        return [PageRoute("/providers", "viewer", self.list_page)]
 
     def posts(self):
-        return {}
+        return []
 
     async def list_page(self, request):
         return self._draw(request, "providers.html", checks=len(self._reader.current_checks()))

@@ -68,31 +68,25 @@ def mistyped(value: Any, where: str) -> Iterator[str]:
         for key, one in value.items():
             yield from mistyped(one, f"{where}.{key}")
     elif hasattr(value, "to_json"):
-        module = vars(__import__(type(value).__module__, fromlist=["_"]))
-        for name, annotation in vars(type(value)).get("__annotations__", {}).items():
-            kind = eval(annotation, module) if isinstance(annotation, str) else annotation
+        for name, kind in typing.get_type_hints(type(value)).items():
             held = getattr(value, name)
-            if not fits(held, kind, module):
+            if not fits(held, kind):
                 yield f"{where}.{name}: {held!r} is no {kind}"
             yield from mistyped(held, f"{where}.{name}")
 
 
-def fits(value: Any, kind: Any, module: dict[str, Any]) -> bool:
-    if isinstance(kind, typing.ForwardRef):
-        kind = eval(kind.__forward_arg__, module)
-    if isinstance(kind, str):
-        kind = eval(kind, module)
+def fits(value: Any, kind: Any) -> bool:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind in (object, typing.Any) or isinstance(kind, typing.TypeVar):
         return True
     if origin is typing.Union:
-        return any(fits(value, one, module) for one in arguments)
+        return any(fits(value, one) for one in arguments)
     if origin is typing.Literal:
         return value in arguments
     if origin is list:
-        return isinstance(value, list) and all(fits(one, arguments[0], module) for one in value)
+        return isinstance(value, list) and all(fits(one, arguments[0]) for one in value)
     if origin is dict:
-        return isinstance(value, dict) and all(fits(one, arguments[1], module) for one in value.values())
+        return isinstance(value, dict) and all(fits(one, arguments[1]) for one in value.values())
     if kind is type(None):
         return value is None
     if kind is float:

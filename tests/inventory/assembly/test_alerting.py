@@ -200,7 +200,8 @@ def test_every_kind_of_finding_has_its_name() -> None:
     """The names that conditions may give are those that ingest's notes and the agents' records bear."""
     root = ROOT
     kinds: set[str] = set()
-    for file in (*(root / "collector" / "ingest").rglob("*.py"), *(root / "agent").rglob("*.py")):
+    registry = root / "collector" / "store" / "registry.py"
+    for file in (*(root / "collector" / "ingest").rglob("*.py"), *(root / "agent").rglob("*.py"), registry):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) >= 3:
                 if node.func.id == "NewEvent" and isinstance(node.args[2], ast.Constant):
@@ -255,7 +256,7 @@ SHIFT = "rosters:\n  r:\n    shifts:\n"
         ("rosters: {r: {name: R}}", "1: rosters.r: has nobody: give shifts, a rotation or otherwise"),
         (
             "rosters: {r: {otherwise: [an], time_zone: Asia/Soc_Trang}}",
-            "1: rosters.r.time_zone: there is no time zone 'Asia/Soc_Trang'",
+            "1: rosters.r.time_zone: there is no time zone 'Asia/Soc_Trang'; write it like Asia/Ho_Chi_Minh",
         ),
         ("rosters: {r: {otherwise: [nobody]}}", "1: rosters.r.otherwise: there is no contact nobody"),
         (
@@ -382,8 +383,8 @@ SHIFT = "rosters:\n  r:\n    shifts:\n"
         ),
         (
             "conditions: {c: {on: broken}}",
-            "1: conditions.c.on: ought to be one of clock, collector, degraded, down, finding, missed, risk, silent; "
-            "found 'broken'",
+            "1: conditions.c.on: ought to be one of clock, collector, degraded, down, finding, missed, quarantine, "
+            "risk, silent; found 'broken'",
         ),
         ("conditions: {down: {looks: 5}}", "1: conditions.down.looks: 5 looks out of the last 3 there cannot be"),
         ("conditions: {down: {out_of: 2}}", "1: conditions.down.out_of: 3 looks out of the last 2 there cannot be"),

@@ -592,7 +592,7 @@ def test_one_mistake_one_message(tmp_path: Path, text: str, expected: str) -> No
         ),
         (
             ("  hub: centre", "  time_zone: Asia/Soc_Trang\n  hub: centre"),
-            "file0.yaml:5: province.time_zone: there is no time zone 'Asia/Soc_Trang'",
+            "file0.yaml:5: province.time_zone: there is no time zone 'Asia/Soc_Trang'; write it like Asia/Ho_Chi_Minh",
         ),
     ],
 )

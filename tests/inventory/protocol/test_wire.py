@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inventory.protocol import bounds
 from inventory.protocol.wire import (
     MAX_DECODED,
     VERSION,
@@ -30,15 +31,19 @@ from inventory.protocol.wire import (
 
 NUMBER = st.integers(-(2**63), 2**64 - 1)
 MANY: Any = {"max_size": 6}
-POSITION = st.builds(Position, NUMBER, NUMBER)
+BOOT = st.binary(min_size=8, max_size=8)
+BOOT_MS, WALL_MS, SEQ, EPOCH = (
+    st.integers(*limits) for limits in (bounds.BOOT_MS, bounds.WALL_MS, bounds.SEQ, bounds.EPOCH)
+)
+POSITION = st.builds(Position, EPOCH, SEQ)
 JSON = st.dictionaries(st.text(**MANY), st.none() | st.booleans() | NUMBER | st.text(**MANY), **MANY)
 RUN = st.builds(Run, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, st.text(), NUMBER, NUMBER, NUMBER, NUMBER)
 BATCH = st.builds(
     Batch,
-    epoch=NUMBER,
+    epoch=EPOCH,
     previous=st.none() | POSITION,
-    last=NUMBER,
-    plan=st.binary(**MANY),
+    last=SEQ,
+    plan=BOOT,
     boot=st.binary(**MANY),
     base=NUMBER,
     checks=st.lists(NUMBER, **MANY),
@@ -52,21 +57,20 @@ BATCH = st.builds(
     records=st.lists(st.builds(Record, NUMBER, st.text(), JSON), **MANY),
     missing=st.lists(st.tuples(NUMBER, NUMBER), **MANY),
     breach=st.text(**MANY),
-    first=NUMBER,
+    first=SEQ,
 )
-PRESENT = st.builds(
-    Present, st.binary(**MANY), st.binary(**MANY), NUMBER, st.binary(**MANY), st.lists(NUMBER), st.lists(NUMBER)
-)
+PRESENT = st.builds(Present, BOOT, BOOT, BOOT_MS, st.binary(**MANY), st.lists(NUMBER), st.lists(NUMBER))
 PUSH = st.builds(
     Push,
     version=st.just(VERSION),
-    sent=st.builds(Reading, st.binary(**MANY), NUMBER, NUMBER),
-    echo=st.none() | st.builds(Echo, NUMBER, NUMBER),
+    sent=st.builds(Reading, BOOT, BOOT_MS, WALL_MS),
+    echo=st.none() | st.builds(Echo, WALL_MS, BOOT_MS),
     batch=st.none() | BATCH,
     present=st.none() | PRESENT,
-    backlog=NUMBER,
+    backlog=SEQ,
     plans=st.lists(st.binary(**MANY), **MANY),
     health=st.dictionaries(st.text(**MANY), st.floats(allow_nan=False), **MANY),
+    signatures=st.lists(st.binary(**MANY), **MANY),
 )
 A_PUSH = Push(
     version=VERSION,

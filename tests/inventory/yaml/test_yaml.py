@@ -98,10 +98,10 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
         ("url: a\nurl: b", "2: url: is written twice, first on line 1"),
         ("url: a\npart:\n  listen: x\n  listen: y", "4: part.listen: is written twice, first on line 3"),
         ("url: a\nwords: [{a: 1, a: 2}]", "2: words[0].a: is written twice, first on line 2"),
-        ("url: &x a", "1: the anchor &x is not allowed: write it out"),
-        ("url: *x", "1: the alias *x is not allowed: write it out"),
-        ("url: !!str a", "1: the tag !!str is not allowed: leave it out"),
-        ("url: !ours a", "1: the tag !ours is not allowed: leave it out"),
+        ("url: &x a", "1: an anchor (&) is not allowed: write it out"),
+        ("url: *x", "1: an alias (*) is not allowed: write it out"),
+        ("url: !!str a", "1: a tag (!) is not allowed: leave it out"),
+        ("url: !ours a", "1: a tag (!) is not allowed: leave it out"),
         ("<<: {url: a}", "1: the merge key << is not allowed: write it out"),
         ("url: a\n---\nurl: b", "2: a second document (---) is not allowed: use two files"),
         ("url: a\n? [b]\n: c", "2: a key must be a plain word; if it begins with { or [ put it in quotes"),
@@ -179,7 +179,7 @@ def test_an_alias_bomb_is_refused_at_its_first_anchor() -> None:
     )
     problems: list[Problem] = []
     assert nodes.parse(bomb, "bomb", problems) is None
-    assert [str(problem) for problem in problems] == ["bomb:1: the anchor &a is not allowed: write it out"]
+    assert [str(problem) for problem in problems] == ["bomb:1: an anchor (&) is not allowed: write it out"]
 
 
 def _plain(node: nodes.Node | None) -> object:

@@ -17,6 +17,7 @@ from agent.clients.ups.model import ups_state
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.credentials import several
 from tests.support.nut import HEALTHY, PASSWORD, RealUpsd, require_nut
 
 NOW = 1_790_000_000.0  # 21 September 2026
@@ -35,7 +36,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealUpsd]:
 
 
 def look(timeout: float = 3.0, credential: dict[str, str] | None = None) -> ProbeContext:
-    return ProbeContext(timeout, Limits(), {}, lambda name: credential or {})
+    return ProbeContext(timeout, Limits(), {}, several(dict.fromkeys(("tram", "x"), credential or {})))
 
 
 async def until(probe: Ups, shared: ProbeContext, wanted: Callable[[Outcome], bool]) -> Outcome:

@@ -10,6 +10,7 @@ from agent.probes.power import MEASURED, Power
 from agent.probes.snmp import Snmp
 from agent.probes.ups import Ups
 from inventory.protocol.states import DOWN, UNKNOWN, UP
+from tests.support.credentials import known
 from tests.support.snmpsim import SECRETS, USERS, credential, snmpsim
 from tests.support.ups_recordings import RECORDINGS
 
@@ -34,7 +35,7 @@ class Asking:
             "version": "3" if level in USERS else "2c",
             "credential": "phong-may",
         }
-        self.look = ProbeContext(seconds, Limits(), {}, lambda name: {**credential(level, recording), **changes})
+        self.look = ProbeContext(seconds, Limits(), {}, known("phong-may", {**credential(level, recording), **changes}))
 
     async def ups(self) -> Outcome:
         return await Ups(way="snmp", **self.where).run(self.look)

@@ -15,6 +15,7 @@ from agent.clients.ups.snmp import RELEARN, UpsMibCache
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.credentials import known
 
 COMMUNITY = "tr4m-bien-ap-canary"
 
@@ -148,7 +149,7 @@ async def served(card: Card) -> AsyncIterator[int]:
 
 
 def looks(limits: Limits | None = None, timeout: float = 3.0, community: str = COMMUNITY) -> ProbeContext:
-    return ProbeContext(timeout, limits or Limits(), {}, lambda name: {"community": community})
+    return ProbeContext(timeout, limits or Limits(), {}, known("ups", {"community": community}))
 
 
 async def close(look: ProbeContext) -> None:
@@ -686,7 +687,7 @@ async def test_a_wrong_community_is_silence_and_does_not_leak(caplog: pytest.Log
 
 
 async def test_a_credential_without_a_community() -> None:
-    shared = ProbeContext(1.0, Limits(), {}, lambda name: {"user": "u"})
+    shared = ProbeContext(1.0, Limits(), {}, known("phong-may", {"user": "u"}))
     outcome = await Ups(host="127.0.0.1", way="snmp", credential="phong-may").run(shared)
     await close(shared)
     assert outcome == Outcome(UNKNOWN, "the credential 'phong-may' has no community (community_file)")
