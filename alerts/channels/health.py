@@ -95,6 +95,7 @@ class DeliveryStats:
         self.failed = 0
         self.retried = 0
         self.duplicates_avoided = 0  # mails that the notification log knew as sent
+        self._fault_to_mail: list[float] = []
         self.waiting = 0
         self.oldest_waiting: int | None = None  # when the oldest of them was made (ms)
         self.last_delay_reason = ""  # why the last mail was put off
@@ -105,6 +106,15 @@ class DeliveryStats:
         self.alertmanagers: list[ChannelHealth] = []
         self.notification_log = ChannelHealth("journal")
         self.outbox = ChannelHealth("outbox")
+
+    def record_first_mail(self, seconds: float) -> None:
+        """A relay accepted the mail that tells a contact of an incident, so long after the fault."""
+        self._fault_to_mail.append(seconds)
+
+    def take_fault_to_mail(self) -> list[float]:
+        """What was recorded since the last call, seconds: whoever takes it keeps it."""
+        taken, self._fault_to_mail = self._fault_to_mail, []
+        return taken
 
     def oldest_seconds(self, now: int) -> float:
         """How long the oldest waiting mail has waited; 0 when none waits."""

@@ -227,6 +227,9 @@ class MailSender:
             self.notification_log, log_entry(mail, self._now(), channel), self.stats, self._now(), self._monotonic()
         )
         self.stats.sent += 1
+        for opened, kind in zip(mail.opened, mail.kinds or (mail.kind,) * len(mail.opened), strict=False):
+            if kind == "trouble":
+                self.stats.record_first_mail((self._now() - opened) / 1000)
         log.info("%s to %s went out by %s", mail.ident, mail.contact, channel)
         await self._mark_sent(mail, channel)
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from alerts.incident.entities import Command, Incident, Notice
 from alerts.incident.problem import ActiveProblem, PastProblem
+from alerts.incident.tally import IncidentTally
 
 ProblemKeys = AbstractSet[str] | Callable[[str], bool]
 """Of problems, by their keys: those in a set, or those that a function names."""
@@ -31,6 +32,7 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True, rename={"queues":
     ended: dict[str, Incident] = {}  # closed, and somebody is still to be notified that it is over
     closed: dict[str, Incident] = {}  # closed, and a digest, flapping or a key made twice may still ask for it
     queues: dict[str, ContactQueue] = {}  # by contact
+    tally: IncidentTally = IncidentTally()  # counted by whoever commits, not by the steps
 
     def incident(self, key: str) -> Incident | None:
         """The incident of that key, if it is remembered."""
@@ -43,7 +45,7 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True, rename={"queues":
 
 def without_incidents(state: IncidentState) -> IncidentState:
     """The state without its incidents, for a store that keeps each in a row of its own."""
-    return IncidentState(at=state.at, queues=state.queues)
+    return IncidentState(at=state.at, queues=state.queues, tally=state.tally)
 
 
 def with_incidents(state: IncidentState, incidents: Iterable[Incident]) -> IncidentState:

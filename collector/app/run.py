@@ -9,7 +9,6 @@ import os
 import signal
 import ssl
 import sys
-import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
@@ -26,16 +25,15 @@ from collector.metrics.handler import MetricsHandler
 from collector.metrics.labels import ExposedFleet
 from collector.metrics.process import ProcessMetrics
 from collector.queries.reader import LedgerReader
+from collector.services.agency_availability import AgencyAvailability
+from collector.services.enrolment_metrics import EnrolmentMetrics
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
-from collector.services.metrics import (
-    BackupMetrics,
-    CircuitMetrics,
-    GoalMetrics,
-    InventoryMetrics,
-    SitePowerMetrics,
-)
+from collector.services.metrics import CircuitMetrics, GoalMetrics, InventoryMetrics, SitePowerMetrics
+from collector.services.name_metrics import NameMetrics
+from collector.services.present_exclusions import PresentExclusions
 from collector.services.site_power import SitePower
+from collector.services.state_metrics import BackupMetrics, ExclusionMetrics, LinkMetrics
 from collector.store.errors import StoreError
 from collector.store.metrics import StoreMetrics
 from collector.store.opening import open_store
@@ -52,6 +50,7 @@ from collector.web.layout import Layout
 from collector.web.metrics import AccessMetrics, ListenerMetrics
 from collector.web.pages import PageContext, page_groups
 from inventory.base import files
+from inventory.base.clock import Clock, SystemClock
 from inventory.base.systemd import Notifier
 
 log = logging.getLogger("collector")
@@ -66,10 +65,11 @@ class CannotStart(Exception):
 
 
 class CollectorService:
-    """One collector, from its configuration. Use :func:`serve`; tests use it piece by piece."""
+    """One collector, from its configuration and a clock. Use :func:`serve`; tests use it piece by piece."""
 
-    def __init__(self, config: CollectorConfig) -> None:
+    def __init__(self, config: CollectorConfig, clock: Clock | None = None) -> None:
         self.config = config
+        self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
         self.reload = asyncio.Event()
         self.notifier = Notifier()
@@ -94,14 +94,16 @@ class CollectorService:
         except OSError as error:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
         try:
-            self.authority = keys_files.authority(config.keys, _wall())
+            self.authority = keys_files.authority(config.keys, self.clock.wall_ms())
             # whose certificates make an agent, and whose signature makes a plan one that was served
             self.trusted_authorities = [self.authority.pem, *keys_files.trusted(config.agents.trusted_authorities)]
             self.store = open_store(config.database)
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store, budgets=config.budgets, verifier=PlanVerifier(self.trusted_authorities))
+        self.ingest = Ingest(
+            self.store, self.clock, budgets=config.budgets, verifier=PlanVerifier(self.trusted_authorities)
+        )
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)
@@ -109,19 +111,26 @@ class CollectorService:
         revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
         renewals = config.agents.renewals_per_day
-        self.registry = Registry(self.store, self.authority, revocations, wall=_wall, days=days, renewals=renewals)
+        self.registry = Registry(
+            self.store, self.authority, revocations, wall=self.clock.wall_ms, days=days, renewals=renewals
+        )
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
-        self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
-        self.reader = LedgerReader(self.store, self.ingest.fleet, self.inventories, _wall)
+        self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, self.clock.wall_ms)
+        self.reader = LedgerReader(self.store, self.ingest.fleet, self.inventories, self.clock.wall_ms)
         self.goal_cache = GoalCache(self.reader)
         self.site_power = SitePower(self.store, self.reader)
         await self.site_power.load()
+        self.exclusions = PresentExclusions(self.reader)
+        self.availability = AgencyAvailability(self.reader)
+        self.enrolment_metrics = EnrolmentMetrics(self.registry, self.reader)
         await self.inventories.refresh()
+        await self.exclusions.refresh()
+        await self.enrolment_metrics.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
         await self._start_alerting()
-        self.guard = Guard(config, self.store, _wall)
+        self.guard = Guard(config, self.store, self.clock.wall_ms)
         await self.guard.sessions.load()
         stack.push_async_callback(self.guard.failed.flush)
         # in the journal, which is another place than the store: what was there before can be proven against it
@@ -133,6 +142,9 @@ class CollectorService:
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.goal_cache.wake.set),
             self.goal_cache.run(*GOALS_EVERY),
             self.site_power.run(),
+            self.exclusions.run(),
+            self.availability.run(),
+            self.enrolment_metrics.run(),
             self.store_metrics.run(),
             self._renew_keys(),
             self.guard.run(),
@@ -172,7 +184,7 @@ class CollectorService:
             self.registry,
             self.inventories,
             self.ingest_metrics.push,
-            wall=_wall,
+            wall=self.clock.wall_ms,
             may_push=self._may_push,
             limits=agents_limits(
                 budgets.strangers,
@@ -184,7 +196,7 @@ class CollectorService:
         )
         names = self.config.agents.names
         try:
-            pair = keys_files.server(self.config.keys, self.authority, names, _wall())
+            pair = keys_files.server(self.config.keys, self.authority, names, self.clock.wall_ms())
             self._tls = client_certificates.tls_context("\n".join(self.trusted_authorities), *pair)
             await self.listener.start(address.host, address.port, self._tls)
         except OSError as error:
@@ -220,7 +232,7 @@ class CollectorService:
 
     def _gather_metrics(self) -> None:
         """Each part tells its own."""
-        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader).agents, _wall)
+        self.metrics_handler = MetricsHandler(ExposedFleet(self.reader, self.exclusions).agents, self.clock.wall_ms)
         self._stack.callback(self.metrics_handler.close)
         self.metrics_handler.register(
             self.ingest_metrics,
@@ -231,11 +243,18 @@ class CollectorService:
             SitePowerMetrics(self.site_power, self.reader),
             CircuitMetrics(self.alerting.circuits, self.reader),
             EvaluatorMetrics(self.alerting),
-            DeliveryMetrics(self.alerting.counts, _wall),
+            DeliveryMetrics(self.alerting.counts, self.clock.wall_ms),
+            self.availability,
+            self.enrolment_metrics,
+            NameMetrics(self.reader),
+            ExclusionMetrics(self.exclusions),
             AccessMetrics(self.guard),
             ProcessMetrics(),
         )
-        self.metrics_handler.register_slow(BackupMetrics(self.reader, _wall))
+        self.metrics_handler.register_slow(
+            BackupMetrics(self.reader, self.exclusions, self.clock.wall_ms),
+            LinkMetrics(self.reader, self.exclusions, self.clock.wall_ms),
+        )
 
     async def _renew_keys(self) -> None:
         """New connections get the new certificate; agents that are connected need none."""
@@ -243,7 +262,7 @@ class CollectorService:
             await asyncio.sleep(KEYS_EVERY)
             try:
                 self._tls.load_cert_chain(
-                    *keys_files.server(self.config.keys, self.authority, self.config.agents.names, _wall())
+                    *keys_files.server(self.config.keys, self.authority, self.config.agents.names, self.clock.wall_ms())
                 )
             except OSError as error:
                 log.warning("the listener's certificate could not be renewed: %s", error)
@@ -289,10 +308,6 @@ async def serve(config: CollectorConfig) -> int:
     await service.stop()
     log.info("stopped")
     return 0
-
-
-def _wall() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _lock(config: CollectorConfig) -> TextIO:

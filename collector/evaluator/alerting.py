@@ -34,6 +34,7 @@ from collector.store.interfaces.store import Store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
 from inventory.base import files
+from inventory.model.entities import Inventory
 
 KEY_BYTES: Final = 32
 COMMIT_FAILURES: Final = 3  # commits in a row
@@ -87,6 +88,7 @@ class AlertingService:
             mail_writer=MailWriter(reader, self.unsubscribed, channels, self.signer, evaluations),
             muted=lambda: not channels.sends_mail or self.standby.muted,
             wake=self._wake,
+            accepted=self.counts.take_fault_to_mail,
         )
         self.incidents = IncidentReader(store, lambda: self.evaluator.incidents)
         self._reader = reader
@@ -103,6 +105,11 @@ class AlertingService:
         self._deadman = DeadmanPinger(channels.deadman, self.health_problem) if channels.deadman is not None else None
         self.counts.alertmanagers = [poster.health for poster in self._alertmanagers]
         self.counts.deadman = self._deadman.health if self._deadman is not None else None
+
+    @property
+    def inventory(self) -> Inventory:
+        """The one in force."""
+        return self._reader.inventory
 
     async def start(self) -> None:
         """Resume where the store and the notification log are. Raises StoreError, OSError."""

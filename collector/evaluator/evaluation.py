@@ -17,6 +17,7 @@ from alerts.incident.entities import Command, Incident
 from alerts.incident.finding import IngestFinding
 from alerts.incident.problem import ActiveProblem, PastProblem
 from alerts.incident.state import IncidentState, StepInput, StepResult, without_incidents
+from alerts.incident.tally import count_change, count_mails
 from collector.evaluator.context import EvaluationContext
 from collector.evaluator.outgoing_mail import MailWriter
 from collector.evaluator.present_view import causes_now
@@ -45,6 +46,8 @@ class EvaluationParts(NamedTuple):
     problems: CurrentProblems
     mail_writer: MailWriter | None
     muted: Callable[[], bool]  # whether this is a standby whose primary is well
+    # from fault to mail, seconds, of each first mail that a relay accepted since the last call
+    accepted: Callable[[], Sequence[float]] = tuple
 
 
 class NewEvidence(NamedTuple):
@@ -71,6 +74,7 @@ class EvaluationPipeline:
         self.incidents = IncidentState()
         self.cursor = EvaluatorCursor(0, 0)
         self._parts = parts
+        self._accepted: list[float] = []  # told by the sender, and not committed yet
 
     async def run(self, now: int, commands: Sequence[Command]) -> EvaluationOutcome:
         """One evaluation. Raises StoreError; nothing of it is kept then."""
@@ -105,7 +109,8 @@ class EvaluationPipeline:
             muted=self._parts.muted(),
         )
         result = await asyncio.to_thread(step, self.incidents, step_input, inventory)
-        if result.state is self.incidents and evidence.cursor == self.cursor:
+        self._accepted += self._parts.accepted()
+        if result.state is self.incidents and evidence.cursor == self.cursor and not self._accepted:
             return EvaluationOutcome(wake_at=result.wake_at, unconfirmed=unconfirmed)
 
         # 7. The mails of the notices.
@@ -156,6 +161,11 @@ class EvaluationPipeline:
         commands: Sequence[Command] = (),
     ) -> None:
         """Durable when it returns, all of it or nothing. Raises StoreError."""
+        accepted = tuple(self._accepted)
+        tally = count_mails(self.incidents.tally, accepted)
+        for incident in changed:
+            tally = count_change(tally, self.incidents.incident(incident.key), incident, self.incidents.at)
+        incidents = msgspec.structs.replace(incidents, tally=tally)
         cursor = EvaluatorCursor(cursor.events, cursor.spans, incidents.at, _encode(without_incidents(incidents)))
 
         def work(tx: Transaction) -> None:
@@ -169,6 +179,7 @@ class EvaluationPipeline:
         for incident in changed:
             _log_change(incident, self.incidents.incident(incident.key))
         self.incidents, self.cursor = incidents, cursor
+        del self._accepted[: len(accepted)]
 
     def _is_unknown(self, key: str, now: int) -> bool:
         """While the clock is not trusted, nothing is known but what the collector knows of itself."""

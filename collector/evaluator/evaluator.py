@@ -55,6 +55,7 @@ class Evaluator:
         mail_writer: MailWriter | None,
         muted: Callable[[], bool] = lambda: False,  # whether this is a standby whose primary is well
         wake: Callable[[], None] = lambda: None,  # called when mails were committed
+        accepted: Callable[[], Sequence[float]] = tuple,  # as EvaluationParts has it
     ) -> None:
         self.evaluations = 0
         self.seconds = 0.0  # that the last evaluation took
@@ -64,7 +65,9 @@ class Evaluator:
         self._loaded = loaded
         self._wake = wake
         self._problems = CurrentProblems(reader, goal_problems, self_checks)
-        self._pipeline = EvaluationPipeline(EvaluationParts(store, reader, trust, self._problems, mail_writer, muted))
+        self._pipeline = EvaluationPipeline(
+            EvaluationParts(store, reader, trust, self._problems, mail_writer, muted, accepted)
+        )
         self._commands: list[tuple[Command, asyncio.Future[Incident | None]]] = []
         self._due = asyncio.Event()
         self._last_finished = time.monotonic()

@@ -6,7 +6,7 @@ each family whole before the next as the format asks; between pieces the thread 
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,6 +29,18 @@ PATIENCE: Final = 90_000  # ms without a push after which an agent is silent, at
 CHECK_LABELS: Final = ("agency", "site", "agent", "check", "kind", "backup")  # backup: of a backup's evidence only
 
 UP = Family("haidang_check_up", "gauge", "1 while up or degraded, 0 while down, absent while unknown.", CHECK_LABELS)
+STATE = Family(
+    "haidang_check_state",
+    "gauge",
+    "What the check is now: 0 up, 1 degraded, 2 down, 3 unknown, 4 excluded (its time does not count now).",
+    CHECK_LABELS,
+)
+INFO = Family(
+    "haidang_check_info",
+    "info",
+    "What people call the check, and the leased circuit that it proves.",
+    (*CHECK_LABELS, "name", "name_en", "link"),
+)
 SECONDS = Family(
     "haidang_check_seconds_total",
     "counter",
@@ -50,11 +62,15 @@ SETTLED = Family(
 
 
 class LabelledAgent(msgspec.Struct, frozen=True):
-    """An agent of the inventory with the series that are its."""
+    """An agent of the inventory with the series that are its. Identity labels are written out."""
 
     agent: str
-    labels: str  # its own, written out
-    checks: Sequence[tuple[int, str]]  # that are exported: row, identity labels written out
+    labels: str  # its own
+    checks: Sequence[tuple[int, str]]  # that are exported: row, identity labels
+    # checks of which no agent was told yet, so that they have no row: whether excluded is asked by uid
+    pending: Sequence[tuple[str, str]] = ()
+    infos: str = ""  # the samples of their names, which change with the inventory alone
+    agencies: Sequence[str] = ()  # of all checks, in the order of ``checks`` and ``pending``
 
 
 class ScrapedAgent(msgspec.Struct, frozen=True):
@@ -64,6 +80,8 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
     state: AgentState
     fleet: Fleet
     patience: int = PATIENCE
+    excluded: Set[int] = frozenset()  # rows of checks whose time does not count now
+    excluded_pending: Set[str] = frozenset()  # and uids
 
     def known_state(self, row: int, now: int) -> int | None:
         """What a check is; None while it is not known."""
@@ -75,6 +93,26 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         status = self.fleet.status(self.fleet.checks[row], now)
         return status.state if status is not None and status.state != UNKNOWN else None
 
+    def codes(self, now: int) -> Iterator[int]:
+        """What each check is, as haidang_check_state has it: the checks with a row, then the pending ones."""
+        for row, _ in self.labelled.checks:
+            try:
+                yield self.code(row, now)
+            except Exception:
+                yield UNKNOWN  # the check's own series says so to the quarantine
+        for uid, _ in self.labelled.pending:
+            yield self.pending_code(uid)
+
+    def code(self, row: int, now: int) -> int:
+        """What a check is, or that its time does not count."""
+        if row in self.excluded:
+            return EXCLUDED
+        state = self.known_state(row, now)
+        return UNKNOWN if state is None else state
+
+    def pending_code(self, uid: str) -> int:
+        return EXCLUDED if uid in self.excluded_pending else UNKNOWN
+
     def alone(self, items: Iterable[T], make: Callable[[T], str]) -> str:
         """What is made of each, without what cannot be."""
         return "".join(self.fleet.quarantine.rows(SCRAPE, items, lambda item: self.state.agent, make))
@@ -83,6 +121,9 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         """Whether the agent pushes: what it said of itself is of the present."""
         return now - self.state.contact <= self.patience
 
+
+EXCLUDED: Final = 4  # beside the four states of a look: its time does not count
+STATE_NAMES: Final = (*NAMES, "excluded")
 
 Lines = Callable[[ScrapedAgent, Sequence[tuple[int, str]], int], Iterable[str]]
 
@@ -94,18 +135,24 @@ def _up(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Ite
             yield f"haidang_check_up{{{who}}} {int(state != DOWN)}\n"
 
 
+NOTHING_SETTLED: Final = (0, 0, 0, 0)
+
+
 def _seconds(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     tails = agent.state.tails
-    up, degraded, down, unknown = NAMES
-    name = SECONDS.name
     for row, who in checks:
         tail = tails.get(row)
-        if tail is not None:
-            a, b, c, d = tail.settled
-            yield (
-                f'{name}{{{who},state="{up}"}} {a / 1000}\n{name}{{{who},state="{degraded}"}} {b / 1000}\n'
-                f'{name}{{{who},state="{down}"}} {c / 1000}\n{name}{{{who},state="{unknown}"}} {d / 1000}\n'
-            )
+        yield _seconds_of(who, tail.settled if tail is not None else NOTHING_SETTLED)
+
+
+def _seconds_of(who: str, settled: Sequence[int]) -> str:
+    up, degraded, down, unknown = NAMES
+    name = SECONDS.name
+    a, b, c, d = settled
+    return (
+        f'{name}{{{who},state="{up}"}} {a / 1000}\n{name}{{{who},state="{degraded}"}} {b / 1000}\n'
+        f'{name}{{{who},state="{down}"}} {c / 1000}\n{name}{{{who},state="{unknown}"}} {d / 1000}\n'
+    )
 
 
 def _latency(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
@@ -132,8 +179,14 @@ def _settled(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -
             yield f"haidang_check_settled_timestamp_seconds{{{who}}} {tail.last / 1000}\n"
 
 
+def _state(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+    for row, who in checks:
+        yield f"haidang_check_state{{{who}}} {agent.code(row, now)}\n"
+
+
 CHECK_FAMILIES: tuple[tuple[Family, Lines], ...] = (
     (UP, _up),
+    (STATE, _state),
     (SECONDS, _seconds),
     (LATENCY, _latency),
     (LAST, _last),
@@ -149,6 +202,15 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
             checks = one.labelled.checks
             for at in range(0, len(checks), SLICE_CHECKS):
                 yield _slice(lines, one, checks[at : at + SLICE_CHECKS], now)
+            if family is SECONDS:
+                yield "".join(_seconds_of(who, NOTHING_SETTLED) for _, who in one.labelled.pending)
+            elif family is STATE:
+                yield "".join(
+                    f"haidang_check_state{{{who}}} {one.pending_code(uid)}\n" for uid, who in one.labelled.pending
+                )
+    yield head(INFO, openmetrics)
+    for one in agents:
+        yield one.labelled.infos
 
 
 def _slice(lines: Lines, one: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> str:

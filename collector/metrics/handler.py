@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from collector.metrics import agencies, exposition, fleet, measured
 from collector.metrics import agents as agents_series
-from collector.metrics import exposition, fleet, measured
 from collector.metrics.fleet import ScrapedAgent, pieces
 from collector.metrics.negotiation import NotAcceptable, negotiate
 from inventory.base.families import Family, FamilySamples
@@ -86,6 +86,7 @@ class MetricsHandler:
         self, agents: Sequence[ScrapedAgent], now: int, own: Sequence[FamilySamples], openmetrics: bool
     ) -> Iterator[str]:
         yield from fleet.text(agents, now, openmetrics)
+        yield from agencies.text(agents, now, openmetrics)
         yield from agents_series.text(agents, now, openmetrics)
         yield from measured.power(agents, openmetrics)
         yield from measured.text(agents, now, self._kinds, openmetrics)

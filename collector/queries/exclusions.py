@@ -40,6 +40,12 @@ class Exclusions:
             spans += self._calendar(name, window)
         return tuple(calendars.merge(spans, *window)) if spans else ()
 
+    def at(self, moment: int) -> Callable[[Check], bool]:
+        """Whether a check's time does not count at a moment (ms): a quick question, to be asked of every check."""
+        matching = [matches for matches, begins, ends in self._stretches if begins <= moment < ends]
+        closed = {name for name in self._inventory.calendars if self._calendar(name, (moment, moment + 1))}
+        return lambda check: check.calendar in closed or any(matches(check) for matches in matching)
+
     def _calendar(self, name: str, window: Interval) -> list[Interval]:
         """A calendar's closed time; hundreds of checks share a few calendars and windows."""
         key = (name, window)

@@ -1,17 +1,17 @@
-"""Metrics of what the services work out in the background: inventory, goals, power, circuits, backups."""
+"""Metrics of what the services work out in the background: inventory, goals, power, circuits."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from collector.goals.bounds import MET, MISSED, NO_EVIDENCE, NOT_PROVEN
 from collector.goals.evaluate import Evaluation
-from collector.queries.backups import BackupStatus, backup_statuses
 from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.services.site_power import SitePower
+from collector.store.records import LinkKey
 from inventory.base.families import Family, FamilySamples, label_word
-from inventory.protocol.states import DOWN, UNKNOWN
+from inventory.protocol.causes import CAUSES
 
 INVENTORY_LOADED = Family(
     "haidang_collector_inventory_loaded_timestamp_seconds", "gauge", "When the inventory in force was loaded."
@@ -123,34 +123,14 @@ class CircuitMetrics:
             site = inventory.sites.get(definition.site) if definition is not None else None
             return (site.agency if site is not None else "", definition.site if definition is not None else "")
 
+        today = self._reader.today(self._reader.wall())
+        nothing_yet: dict[LinkKey, int] = {
+            (link.id, link.provider_on(today), cause): 0
+            for link in inventory.links.values()
+            if link.on(today)
+            for cause in CAUSES
+        }
         yield LINK_DOWN.by(
             ((*place(link), link, provider, label_word(cause)), ms / 1000)
-            for (link, provider, cause), ms in sorted(self._circuits.down.items())
+            for (link, provider, cause), ms in sorted((nothing_yet | dict(self._circuits.down)).items())
         )
-
-
-BACKUP_UP = Family(
-    "haidang_backup_up",
-    "gauge",
-    "1 while all evidence of a backup is up or degraded, 0 while any is down, absent while it is not known.",
-    ("agency", "site", "backup"),
-)
-
-
-class BackupMetrics:
-    """Of each backup as a whole; what its evidence measured stands in the families of the kinds."""
-
-    def __init__(self, reader: LedgerReader, now: Callable[[], int]) -> None:
-        self._reader = reader
-        self._now = now
-
-    def metrics(self) -> Iterator[FamilySamples]:
-        yield backup_samples(backup_statuses(self._reader, self._now()))
-
-
-def backup_samples(statuses: Iterable[BackupStatus]) -> FamilySamples:
-    return BACKUP_UP.by(
-        ((one.backup.agency, one.backup.site, one.backup.id), int(one.state != DOWN))
-        for one in statuses
-        if one.state != UNKNOWN
-    )

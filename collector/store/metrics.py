@@ -39,10 +39,14 @@ class StoreMetrics:
     async def run(self) -> None:
         while True:
             try:
-                self._sizes = await self._store.read(lambda tx: {**tx.sizes(), "audit": tx.audit.head().number})
+                await self.refresh()
             except StoreError as error:
                 log.warning("the store could not be measured: %s", error)
             await asyncio.sleep(MEASURED_EVERY)
+
+    async def refresh(self) -> None:
+        """Measure it now. Raises StoreError."""
+        self._sizes = await self._store.read(lambda tx: {**tx.sizes(), "audit": tx.audit.head().number})
 
     def metrics(self) -> Iterator[FamilySamples]:
         store, sizes = self._store, self._sizes

@@ -22,9 +22,14 @@ ROOT: Final = Path(__file__).parents[2]
 FILE: Final = ROOT / "docs" / "metrics.md"
 SECTIONS: Final[Mapping[str, str]] = {
     "collector/metrics/fleet.py": "Checks",
+    "collector/metrics/agencies.py": "Agencies",
+    "collector/services/agency_availability.py": "Availability of agencies",
+    "collector/services/state_metrics.py": "Backups, leased circuits, exclusions",
+    "collector/services/name_metrics.py": "Names for people",
     "collector/metrics/agents.py": "Agents, as the collector knows them",
     "inventory/protocol/health.py": "Agents, as they report about themselves",
-    "collector/services/metrics.py": "Inventory, goals, power, circuits, backups",
+    "collector/services/enrolment_metrics.py": "Identities of agents",
+    "collector/services/metrics.py": "Inventory, goals, power, circuits",
     "collector/evaluator/metrics.py": "Incidents",
     "alerts/channels/metrics.py": "Notifications",
     "collector/ingest/metrics.py": "Ingest",
@@ -49,7 +54,31 @@ text says, and ignore exclusions.
 
 Labels of a check: `agency`, `site`, `agent`, `check`, `kind`, and `backup` where it is evidence of one. Labels of an
 agent: `agency`, `site`, `agent`.
+
+States are numbered alike everywhere: 0 up, 1 degraded, 2 down, 3 unknown, 4 excluded. What the inventory has is there
+from the first scrape on, and counters are 0 where nothing happened yet. Names for people are in series of their own,
+to be joined: `haidang_check_state * on(agency) group_left(name) haidang_agency_info`.
+
+How many series there are: {check} a check and one more for each of its measures that is exported, {agency} an agency,
+{agent} an agent and those that it reports of itself, 9 a leased circuit, 4 a backup, 9 a goal and window; of open
+incidents at most a thousand are described one by one. 10,000 agencies with an agent and ten checks each are {province}
+series without measures. Where that is too many, drop `haidang_check_.*` when scraping (`metric_relabel_configs`) and
+draw agencies: {by_agency} series.
 """
+# Series that grow with a province, each thing seen at least once; what the kinds measure comes on top, one series a
+# measure. A check: up, four of settled time, latency, last result, settled, state, info.
+SERIES_OF_CHECK: Final = 10
+# An agency: state, counts of five states, share, name, three bounds over three windows.
+SERIES_OF_AGENCY: Final = 17
+# An agent: up, last seen, results, unplaceable, dead letters, backlog, enrolled.
+SERIES_OF_AGENT: Final = 7
+
+
+def series_of_province(agencies: int, agents: int, checks: int) -> int:
+    """How many series the collector exposes of so many."""
+    return SERIES_OF_AGENCY * agencies + SERIES_OF_AGENT * agents + SERIES_OF_CHECK * checks
+
+
 UNITS: Final[Mapping[str, str]] = {
     "timestamp_seconds": "s since 1970",
     "bytes_per_second": "bytes/s",
@@ -104,7 +133,14 @@ def _computed(source: str) -> Iterable[Family]:
 
 def render() -> str:
     """The whole page; the same code gives the same text."""
-    parts = [HEAD]
+    numbers = {
+        "check": SERIES_OF_CHECK,
+        "agency": SERIES_OF_AGENCY,
+        "agent": SERIES_OF_AGENT,
+        "province": f"{series_of_province(10_000, 10_000, 100_000):,}",
+        "by_agency": f"{series_of_province(10_000, 10_000, 0):,}",
+    }
+    parts = [HEAD.format(**numbers)]
     for section in sections():
         rows = [
             f"| `{family.name}` | {family.type} | {unit(family.name)} | {_labels(family)} | {family.help} |"

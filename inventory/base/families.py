@@ -42,6 +42,29 @@ class Family(msgspec.Struct, frozen=True):
         return FamilySamples(self, [MetricSample(value, labels) for labels, value in samples if value is not None])
 
 
+class HistogramCounts(msgspec.Struct, frozen=True):
+    """Observations in buckets, as they are stored: the bounds stand in the code."""
+
+    counts: tuple[int, ...] = ()  # one for each bound and one above them all; empty: nothing observed yet
+    sum: float = 0.0
+
+    def observed(self, value: float, bounds: tuple[float, ...]) -> "HistogramCounts":
+        """With one observation more. Counts of other bounds than these (of an earlier version) start over."""
+        fits = len(self.counts) == len(bounds) + 1
+        counts = list(self.counts) if fits else [0] * (len(bounds) + 1)
+        counts[bisect_left(bounds, value)] += 1
+        return HistogramCounts(tuple(counts), (self.sum if fits else 0.0) + value)
+
+    def samples(self, family: Family, bounds: tuple[float, ...]) -> FamilySamples:
+        """All of its series, zeros where nothing was observed."""
+        fits = len(self.counts) == len(bounds) + 1
+        cumulative = list(accumulate(self.counts if fits else [0] * (len(bounds) + 1)))
+        named = zip([*(repr(bound) for bound in bounds), "+Inf"], cumulative, strict=True)
+        buckets = [MetricSample(count, (bound,), "_bucket") for bound, count in named]
+        totals = [MetricSample(cumulative[-1], (), "_count"), MetricSample(self.sum if fits else 0.0, (), "_sum")]
+        return FamilySamples(family, buckets + totals)
+
+
 class Histogram:
     """Observations in buckets. One bisection an observation: pushes come by the thousand."""
 
@@ -56,11 +79,7 @@ class Histogram:
         self._sum += value
 
     def samples(self) -> FamilySamples:
-        bounds = [*(repr(bound) for bound in self._bounds), "+Inf"]
-        cumulative = list(accumulate(self._counts))
-        buckets = [MetricSample(count, (bound,), "_bucket") for bound, count in zip(bounds, cumulative, strict=True)]
-        totals = [MetricSample(cumulative[-1], (), "_count"), MetricSample(self._sum, (), "_sum")]
-        return FamilySamples(self._family, buckets + totals)
+        return HistogramCounts(tuple(self._counts), self._sum).samples(self._family, self._bounds)
 
 
 def label_word(words: str) -> str:

@@ -6,7 +6,7 @@ On a clock moved by hand, with agencies whose agents look at what the test says.
 import email
 import email.policy
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,13 @@ class PunctualAgent(ChainAgent):
 class EvaluatorWorld:
     """``step`` lets time pass: every agent that is there looks and pushes, the evaluator takes its turns."""
 
-    def __init__(self, directory: Path, inventory: str = INVENTORY, sources: Iterable[SelfCheck] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        inventory: str = INVENTORY,
+        sources: Iterable[SelfCheck] = (),
+        accepted: Callable[[], Sequence[float]] = tuple,
+    ) -> None:
         self.directory = directory
         self.clock = collector_clock()
         folder = directory / "inventory"
@@ -137,6 +143,7 @@ class EvaluatorWorld:
         self.outgoing: list[OutgoingMail] = []
         self.muted = False
         self._sources = list(sources)
+        self._accepted = accepted
 
     @property
     def inventory(self) -> Inventory:
@@ -183,6 +190,7 @@ class EvaluatorWorld:
             self_checks=SelfChecks(self._sources),
             mail_writer=writer,
             muted=lambda: self.muted,
+            accepted=self._accepted,
         )
         await self.evaluator.start(sent_notices(self.notification_log))
 

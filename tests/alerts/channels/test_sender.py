@@ -42,6 +42,26 @@ async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: FakeRelay, tm
     await desk.close()
 
 
+async def test_the_time_from_fault_to_mail_is_of_first_mails_that_a_relay_took(
+    relay: FakeRelay, tmp_path: Path
+) -> None:
+    desk = SenderWorld(tmp_path, relay.relay())
+    relay.faults["RCPT"] = ["450 4.2.0 greylisted"]
+    await desk.outbox.add(outgoing_mail("hd-1"))
+    await desk.send()
+    assert desk.counts.take_fault_to_mail() == []  # not taken yet
+    desk.clock.advance(seconds=HOUR)
+    await desk.outbox.add(
+        outgoing_mail("hd-2", kind="recovery", kinds=("recovery",)),
+        outgoing_mail("hd-3", kind="group", kinds=("update", "trouble"), opened=(1_000, 980_000)),
+    )
+    await desk.send()
+    assert desk.outbox.states() == dict.fromkeys(("hd-1", "hd-2", "hd-3"), "sent")
+    assert sorted(desk.counts.take_fault_to_mail()) == [HOUR + 10, HOUR + 20]
+    assert desk.counts.take_fault_to_mail() == []
+    await desk.close()
+
+
 async def test_a_burst_goes_over_one_connection_critical_first(relay: FakeRelay, tmp_path: Path) -> None:
     desk = SenderWorld(tmp_path, relay.relay(), bounce="bounces@province.example")
     await desk.outbox.add(

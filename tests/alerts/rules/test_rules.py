@@ -92,10 +92,11 @@ def test_promtool_takes_the_rules_of_a_whole_province(tmp_path: Path, language: 
 
 @pytest.mark.real
 def test_promtool_takes_the_sample_configuration(tmp_path: Path) -> None:
-    shutil.copy(DEPLOY / "prometheus" / "prometheus.yml", tmp_path)
+    for name in ("prometheus.yml", "haidang.boards.rules.yml"):
+        shutil.copy(DEPLOY / "prometheus" / name, tmp_path)
     (tmp_path / "haidang.rules.yml").write_text(prometheus.prometheus(load(SOCTRANG), DAY), "utf-8")
     told = tool("promtool", "check", "config", "prometheus.yml", cwd=tmp_path)
-    assert "1 rule files found" in told
+    assert "2 rule files found" in told
     found = yaml.safe_load((tmp_path / "prometheus.yml").read_text("utf-8"))
     # what the rules take for granted
     assert prometheus.JOB in [job["job_name"] for job in found["scrape_configs"]]

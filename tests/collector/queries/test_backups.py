@@ -15,7 +15,7 @@ from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.metrics import exposition
 from collector.queries import backups
 from collector.queries.goals import evaluations
-from collector.services.metrics import backup_samples
+from collector.services.state_metrics import backup_samples
 from collector.web.api import schemas
 from collector.web.api.backups import BackupAnswer
 from collector.web.api.history import HistoryAnswer

@@ -1,0 +1,1 @@
+"""Boards for Grafana: one source in Python, JSON checked in for each language (:mod:`deploy.grafana.make`)."""
