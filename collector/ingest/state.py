@@ -11,11 +11,12 @@ from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
 from collector.ledger.state_step import LedgerTail
 from collector.store import cells
-from inventory.protocol.bounds import COUNT, LATENCY_US, MOMENT_MS, MOST
+from inventory.protocol.bounds import LATENCY_US, MOMENT_MS, MOST
 from inventory.protocol.states import NAMES, UNKNOWN, UP
 from inventory.protocol.wire import Position
 
 MAX_RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
+EARLIEST, LATEST = MOMENT_MS  # ms: what a moment of the collector can be
 
 
 class Overlay(msgspec.Struct, array_like=True, frozen=True):
@@ -85,11 +86,17 @@ class AgentState(msgspec.Struct, kw_only=True):
 def check_sound(state: AgentState) -> None:
     """Raises ValueError or TypeError for a state that cannot be: nobody who reads one has to ask. Cheap, for every
     push: of the checks' tails :func:`check_tail` judges when they are read."""
-    moments = [at for at in (state.started, state.stopped) if at is not None]
-    if state.contact != 0:  # never heard
-        moments.append(state.contact)
-    counts = (state.batch, state.backlog, state.results, state.unplaceable, state.dead)
-    if not (all(map(MOMENT_MS.hold, moments)) and all(map(COUNT.hold, counts))):
+    started, stopped, contact = state.started, state.stopped, state.contact
+    if not (  # comparisons, not calls: this is done for every push
+        (started is None or EARLIEST <= started <= LATEST)
+        and (stopped is None or EARLIEST <= stopped <= LATEST)
+        and (contact == 0 or EARLIEST <= contact <= LATEST)  # 0: never heard
+        and 0 <= state.batch <= MOST
+        and 0 <= state.backlog <= MOST
+        and 0 <= state.results <= MOST
+        and 0 <= state.unplaceable <= MOST
+        and 0 <= state.dead <= MOST
+    ):
         raise ValueError("moments or counts that cannot be")
     if not (
         isinstance(state.health, dict)

@@ -45,12 +45,14 @@ def add(cell: "array[int]", at: int, values: Sequence[int | None]) -> None:
 
 def put(cell: "array[int]", at: int, count: int, total: int, least: int, most: int) -> None:
     """What was added up elsewhere."""
-    if cell[at]:
+    before = cell[at]
+    if before:
+        count += before
+        total += cell[at + 1]
         least, most = min(least, cell[at + 2]), max(most, cell[at + 3])
-    cell[at] = min(MOST, cell[at] + count)
-    cell[at + 1] = max(-MOST, min(MOST, cell[at + 1] + total))
-    cell[at + 2] = least
-    cell[at + 3] = most
+    if count > MOST or not -MOST <= total <= MOST:  # comparisons, not calls: every push makes some of these
+        count, total = min(MOST, count), max(-MOST, min(MOST, total))
+    cell[at], cell[at + 1], cell[at + 2], cell[at + 3] = count, total, least, most
 
 
 def merged(bodies: Sequence[Cells]) -> Cells:

@@ -19,6 +19,7 @@ HOUR: Final = 3_600_000
 RETURNS: Final = 2  # of machines that had been followed by another, within an hour
 SAME_RETURNS: Final = 4  # of addresses, where the machines' numbers are the same
 SAY_AGAIN: Final = HOUR // 2
+RECENT: Final = 60_000  # ms for which a machine's last push need not be noted anew
 MOST_MACHINES: Final = 8  # of an agent
 KEEP_HEX: Final = 40
 
@@ -70,6 +71,9 @@ class MachineWatch:
         """A push was answered with this verdict. Raises StoreError when what was found cannot be kept."""
         now = self._wall()
         seen = self._seen.setdefault(sender.agent, _Seen())
+        key = (*sender.key, sender.address)
+        if key == seen.now and not seen.turns and verdict != "conflict" and now - seen.machines[key].last < RECENT:
+            return  # as nearly every push: the one machine that there is, seen just now
         if verdict == "conflict":
             seen.conflict = now
         self._see(seen, sender, now)
@@ -84,7 +88,7 @@ class MachineWatch:
     def several(self, agent: str) -> list[AgentMachine]:
         """The machines that came by turns within the last hour; [] when there is one."""
         seen = self._seen.get(agent)
-        if seen is None:
+        if seen is None or not seen.turns:
             return []
         since = self._wall() - HOUR
         seen.turns = [turn for turn in seen.turns if turn[0] > since]
