@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
         reporter.write_line("CI: tests were skipped that ought to run (see above)", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A program that a test starts in this process sets logging up for itself; the next test's is as it was."""
+    root = logging.getLogger()
+    handlers, level = set(root.handlers), root.level
+    yield
+    root.handlers[:] = [one for one in root.handlers if one in handlers or type(one).__module__.startswith("_pytest")]
+    root.setLevel(level)
 
 
 CheckPredicate = Callable[[dict[str, Any]], bool]

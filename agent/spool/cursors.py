@@ -69,7 +69,7 @@ class SpoolReader:
 def load(path: Path) -> SavedCursors:
     """What was saved; nothing when the file is not there or not whole."""
     try:
-        data = path.read_bytes()
+        data = files.read(path)
         if int.from_bytes(data[:4], "little") == crc32(data[4:]):
             return msgspec.msgpack.decode(data[4:], type=SavedCursors)
     except (OSError, msgspec.DecodeError):

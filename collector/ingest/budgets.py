@@ -154,17 +154,13 @@ class AgentBudgets:
             why = sentence("this agent has had more stored than its plan can produce; send again later")
             raise OverBudget("stored", why, wait=min(wait, HOUR))
 
-    def take_plan(self, agent: str, digest: bytes) -> bool:
-        """Whether a plan that it brings was asked for. Raises OverBudget when it brings too many."""
+    def take_plan(self, agent: str, digest: bytes) -> None:
+        """It brings one more plan, whose signature is to be looked at. Raises OverBudget when it brings too many."""
         use, now = self._uses[agent], self._monotonic()
-        if digest not in use.asked_plans:
-            self.exceeded["plans_unasked"] += 1
-            return False
         if wait := use.plans.wait(now):
             raise OverBudget("plans_per_hour", sentence("this agent brings too many plans"), wait=wait)
         use.plans.take(1.0, now)
         use.asked_plans.discard(digest)
-        return True
 
     def asked_for(self, agent: str, plans: list[bytes]) -> None:
         """These are the plans that the agent is asked for now."""

@@ -31,6 +31,7 @@ from agent.backup.integrity.meter import Meter
 from agent.backup.integrity.read import ReadMarks, verify_copy
 from agent.clients import ntp_packet
 from agent.clients.http import http1, pattern
+from agent.clients.http.body import read_body
 from agent.clients.icmp import packets
 from agent.clients.mail.imap import ImapClient
 from agent.clients.mail.session import Login, MailServer, MailSession
@@ -48,7 +49,7 @@ from agent.failure import ProbeFailed
 from agent.jobs import listener
 from agent.jobs.stamp import Stamp
 from agent.probe import Limits, ProbeContext
-from agent.probes.dns import Dns, _parse_reply
+from agent.probes.dns import Dns, DnsAnswer, _parse_reply
 from agent.uplink import enrol
 from agent.uplink.connection import CollectorResponse
 from alerts.channels.smtp_verdict import Stage, verdict
@@ -119,7 +120,7 @@ def _http(data: bytes) -> None:
 
     async def talk() -> None:
         head = await http1.read_head(stream, b"")
-        await http1.read_body(stream, head, "GET", 1 << 20)
+        await read_body(stream, head, "GET", 1 << 20)
 
     _drive(talk())
 
@@ -183,7 +184,9 @@ def _dns(data: bytes) -> None:
     question = _question()
     reply = _parse_reply(question, question.id.to_bytes(2, "big") + data[2:])
     if reply is not None:
-        Dns(name="far.example", server="127.0.0.1", expect=("192.0.2.1",))._fault(question, reply, {})
+        Dns(name="far.example", server="127.0.0.1", expect=("192.0.2.1",))._fault(
+            DnsAnswer(question, reply, 0.0, 0), {}
+        )
 
 
 def _certificate(data: bytes) -> None:

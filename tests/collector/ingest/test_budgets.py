@@ -122,18 +122,20 @@ async def test_a_push_may_inflate_to_what_its_plan_can_produce(tmp_path: Path) -
 # -- what lasts
 
 
-async def test_a_plan_that_nobody_asked_for_is_not_kept(world: IngestWorld) -> None:
+async def test_of_plans_an_agent_may_bring_so_many_an_hour(world: IngestWorld) -> None:
+    """Each costs a look at its signature, whether it was served or not."""
     agent = await world.agent()
-    made_up = [plan_of(checks=4 + n) for n in range(4)]
-    await agent.push(plans=[plan.encode() for plan in made_up])
-    assert all(world.ingest.plans.compiled_plan("a1", plan.digest) is None for plan in made_up)
+    made_up = [plan_of(checks=4).encode()] * 16
+    for _ in range(CONFIG.plans_per_hour // 16):
+        await agent.push(plans=made_up)
+    with pytest.raises(PushError, match="too many plans") as refused:
+        await agent.push(plans=made_up)
+    assert refused.value.status == 429 and refused.value.retry_after > 0
     assert len(world.ingest.plans.checks) == 3
-    assert world.ingest.budgets.exceeded["plans_unasked"] == 4
-    agent.plan = made_up[0]
-    assert (await agent.look_and_push(UP, UP, UP, UP)).want == [made_up[0].digest]
-    await agent.push(plans=[made_up[0].encode(), made_up[1].encode()])
-    assert world.ingest.plans.compiled_plan("a1", made_up[0].digest) is not None
-    assert world.ingest.plans.compiled_plan("a1", made_up[1].digest) is None
+    world.ingest.budgets.use("a1").plans.left = CONFIG.plans_per_hour  # an hour later
+    agent.plan = plan_of(checks=4)
+    await agent.bring_plan()
+    assert (await agent.look_and_push(UP, UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_large_plan_that_was_asked_for_comes_in_and_nothing_else_of_its_size(world: IngestWorld) -> None:
@@ -151,7 +153,7 @@ async def test_a_large_plan_that_was_asked_for_comes_in_and_nothing_else_of_its_
     assert (await agent.push(look)).want == [agent.plan.digest]
     with pytest.raises(PushError, match="plans alone"):  # as large, but a batch
         await world.ingest.push("a1", body_with(sender(agent), {}, {"values": array(2 << 20) + b"\x01" * (2 << 20)}))
-    assert not (await agent.push(plans=[encoded])).want
+    assert not (await agent.bring_plan()).want
     assert (await agent.push(look)).verdict == "taken"
     assert kept.digest == world.ingest.plans.served["a1"]
 

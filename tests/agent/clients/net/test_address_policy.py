@@ -329,8 +329,9 @@ def test_a_link_local_target_of_every_kind() -> None:
         echo, ntp, snmp = (transport.get_extra_info("sockname")[1] for transport in made)
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(PAGE if b"Host: [fe80::1]:" in head else b"HTTP/1.1 400 No\r\n\r\n")
+            with contextlib.suppress(asyncio.IncompleteReadError):  # the look of kind tcp says nothing
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(PAGE if b"Host: [fe80::1]:" in head else b"HTTP/1.1 400 No\r\n\r\n")
             writer.close()
 
         sock = socket.socket(socket.AF_INET6)
