@@ -80,8 +80,6 @@ class TwinWorlds:
         self.agents: dict[tuple[str, str], PunctualAgent] = {}
         self.first_plans: dict[str, Plan] = {}  # agents' plans before the check "old" was taken out
         self.made_up_before: Plan | None = None  # one that ``told`` took before plans were signed
-        patch.setattr("collector.app.run._wall", self.clock.wall_ms)
-        patch.setattr("collector.ingest.ingest.SystemClock", lambda: self.clock)
         patch.setattr("collector.commands.offline.time", types.SimpleNamespace(time_ns=self._now_ns))
 
     def _now_ns(self) -> int:
@@ -155,7 +153,7 @@ class TwinWorlds:
                 self.agents[name, agent].ingest = self.services[name].ingest
 
     async def _open(self, name: str) -> None:
-        service = self.services[name] = CollectorService(self.config(name))
+        service = self.services[name] = CollectorService(self.config(name), self.clock)
         await service.start()
         by_itself = [task for task in service.ingest._tasks if task.get_name() == "ingest-maintenance"]
         by_itself += service._tasks  # what would look at the clock at a moment of its own
