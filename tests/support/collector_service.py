@@ -72,9 +72,7 @@ class CollectorHouse:
             inventory=folder,
             agents=AgentsConfig(listen="127.0.0.1:0"),
             operators=OperatorsConfig(listen="127.0.0.1:0"),
-            budgets=BudgetsConfig(
-                plans_per_hour=100_000
-            ),  # of each push something else is tried, not how many there are
+            budgets=BudgetsConfig(plans_per_hour=100_000),  # how many is not what is tried
         )
         self.service: CollectorService
 

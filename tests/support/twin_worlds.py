@@ -16,8 +16,8 @@ import pytest
 
 from alerts.channels.config import ChannelSettings, RelaySettings
 from collector.app.run import CollectorService
-from collector.commands import offline
 from collector.budgets import BudgetsConfig
+from collector.commands import offline
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.keys import files as keys_files
 from collector.store.interfaces.store import Transaction
@@ -92,7 +92,7 @@ class TwinWorlds:
             inventory=self.folder / "inventory",
             agents=AgentsConfig(listen="127.0.0.1:0"),
             operators=OperatorsConfig(listen="127.0.0.1:0"),
-            budgets=BudgetsConfig(plans_per_hour=100_000),  # of each plan something else is tried, not how many there are
+            budgets=BudgetsConfig(plans_per_hour=100_000),  # how many is not what is tried
             alerts=ChannelSettings(
                 from_="haidang@example.vn",
                 relays=(RelaySettings(host="127.0.0.1", tls="none"),),
