@@ -146,3 +146,10 @@ def test_a_lock_has_a_hash_for_each_and_names_no_registry(lock: Path) -> None:
     assert "://" not in text and "--index" not in text
     for block in re.split(r"\n(?=[A-Za-z])", text):
         assert "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_the_page_on_libraries_says_how_many_there_are() -> None:
+    text = (ROOT / "docs" / "internals" / "libraries.md").read_text("utf-8")
+    told = re.search(r"`haidang\[agent\]` brings (\d+) distributions, `haidang\[collector\]` (\d+);", text)
+    assert told is not None
+    assert [int(number) for number in told.groups()] == [len(pins(LOCKS[extra])) for extra in ("agent", "collector")]
