@@ -18,14 +18,13 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from alerts.language.catalogue import LOCALE, MESSAGES, REASONS
+from alerts.language.catalogue import LANGUAGES, LOCALE, MESSAGES, REASONS, SOURCE
 from deploy.words import sentences
 from inventory.protocol import kinds
 
 ROOT: Final = Path(__file__).parents[2]
 # whose words are for people; the agent's sentences are a domain of their own
 PACKAGES: Final = ("alerts", "collector", "inventory/model")
-LANGUAGE: Final = "vi"
 RETIRED: Final = "said by older versions only"
 EXCLUDED: Final = ("alerts/cli/delivery_test.py",)  # its say() speaks English to who runs a command
 COMMENTS: Final = "words:"  # a comment that begins so, before the words, is for the translator
@@ -52,7 +51,7 @@ class SourceMessage(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A catalogue. ``holes``: finds the names of what is put into its words.
+    """A catalogue of one language. ``holes``: finds the names of what is put into its words.
 
     ``keeps``: what nobody says any more stays, for agents of older versions and kept evidence do. Whoever wants it gone
     takes it out of the file.
@@ -62,10 +61,11 @@ class Domain(NamedTuple):
     source_messages: Callable[[], Iterable[SourceMessage]]
     holes: re.Pattern[str]
     keeps: bool = False
+    language: str = "vi"
 
     @property
     def po(self) -> Path:
-        return LOCALE / LANGUAGE / "LC_MESSAGES" / f"{self.name}.po"
+        return LOCALE / self.language / "LC_MESSAGES" / f"{self.name}.po"
 
     @property
     def mo(self) -> Path:
@@ -79,8 +79,8 @@ class _Steady(Catalog):
     def mime_headers(self) -> list[tuple[str, str]]:
         return [
             ("Project-Id-Version", "Hai Dang"),
-            ("Language", LANGUAGE),
-            ("Plural-Forms", "nplurals=1; plural=0;"),
+            ("Language", str(self.locale_identifier)),
+            ("Plural-Forms", self.plural_forms),  # the language's own, as CLDR has them
             ("MIME-Version", "1.0"),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "8bit"),
@@ -137,16 +137,21 @@ def messages_of_reasons() -> Iterator[SourceMessage]:
             yield SourceMessage(words, None, file)
 
 
-DOMAINS: Final = (
-    Domain(MESSAGES, lambda: (*messages_of_source(), *messages_of_kinds()), HOLES),
-    Domain(REASONS, messages_of_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
+DOMAINS: Final = tuple(
+    domain._replace(language=language)
+    for language in LANGUAGES
+    if language != SOURCE
+    for domain in (
+        Domain(MESSAGES, lambda: (*messages_of_source(), *messages_of_kinds()), HOLES),
+        Domain(REASONS, messages_of_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
+    )
 )
 
 
 def update_catalog(domain: Domain) -> Catalog:
     """What is said now, with the translations that are known."""
     old = stored_catalog(domain)
-    fresh = _Steady(locale=LANGUAGE, charset="utf-8", fuzzy=False)
+    fresh = _Steady(locale=domain.language, charset="utf-8", fuzzy=False)
     fresh.header_comment = f"# Domain {domain.name}. scripts/words keeps the entries, people the translations."
     messages_by_key: dict[tuple[str, str], list[SourceMessage]] = {}
     for one in domain.source_messages():
@@ -163,11 +168,11 @@ def update_catalog(domain: Domain) -> Catalog:
             previous = _renamed(domain, shapes[_shape(domain, key)], key)
         # one that is asked for with a plural anywhere has one everywhere
         words = next((one.words for one in several if not isinstance(one.words, str)), key)
-        string = "" if previous is None else _first(previous.string)
+        strings = ("",) if previous is None else _all(previous.string)
         flags = {flag for one in several for flag in one.flags}
         fresh.add(
             words,
-            string if isinstance(words, str) else (string,),
+            strings[0] if isinstance(words, str) else (*strings, *("",) * fresh.num_plurals)[: fresh.num_plurals],
             locations=[(file, 0) for file in sorted({one.file for one in several if one.file})],
             flags=sorted(flags | ({"fuzzy"} if previous is not None and previous.fuzzy else set())),
             auto_comments=sorted({comment for one in several for comment in one.comments}),
@@ -193,9 +198,9 @@ def _renamed(domain: Domain, message: Message, words: str) -> Message:
 def stored_catalog(domain: Domain) -> Catalog:
     """As the file has it; empty where there is none yet."""
     if not domain.po.exists():
-        return Catalog(locale=LANGUAGE)
+        return Catalog(locale=domain.language)
     with domain.po.open("rb") as file:
-        return read_po(file, locale=LANGUAGE, domain=domain.name, abort_invalid=True)
+        return read_po(file, locale=domain.language, domain=domain.name, abort_invalid=True)
 
 
 def entries(catalog: Catalog) -> list[Message]:
@@ -223,22 +228,23 @@ def problems(domain: Domain, catalog: Catalog) -> list[str]:
 
 def _wrong(domain: Domain, message: Message) -> Iterator[str]:
     english = message.id if isinstance(message.id, str) else message.id[-1]  # the plural has all places
-    vietnamese = _first(message.string)
-    if not vietnamese:
+    forms = _all(message.string)
+    if not all(forms):
         yield "no translation"
         return
     if message.fuzzy:
         yield "marked fuzzy: look at it and take the mark away"
     percent = domain.holes in (PERCENT, HOLES) and "{" not in english  # in say() a per cent sign is only that
-    ours, theirs = (sorted(set(domain.holes.findall(one))) for one in (english, vietnamese))
-    if ours != theirs:
-        yield f"has places for {ours}, its translation for {theirs}"
-    elif percent and not all(_fillable(one, ours) for one in (english, vietnamese)):
-        yield "cannot be filled in: a per cent sign of its own is written twice"
-    if not unicodedata.is_normalized("NFC", vietnamese):
-        yield "the translation is not in composed letters (NFC)"
-    if [english[:1].isspace(), english[-1:].isspace()] != [vietnamese[:1].isspace(), vietnamese[-1:].isspace()]:
-        yield "spaces at the ends differ"
+    for form in forms:
+        ours, theirs = (sorted(set(domain.holes.findall(one))) for one in (english, form))
+        if ours != theirs:
+            yield f"has places for {ours}, its translation for {theirs}"
+        elif percent and not all(_fillable(one, ours) for one in (english, form)):
+            yield "cannot be filled in: a per cent sign of its own is written twice"
+        if not unicodedata.is_normalized("NFC", form):
+            yield "the translation is not in composed letters (NFC)"
+        if [english[:1].isspace(), english[-1:].isspace()] != [form[:1].isspace(), form[-1:].isspace()]:
+            yield "spaces at the ends differ"
 
 
 def _fillable(words: str, names: list[str]) -> bool:
@@ -254,9 +260,13 @@ def _name(message: Message) -> str:
 
 
 def _first(several: Any) -> str:
-    """Of one text, or of the several that an entry with a plural has; Vietnamese has one form."""
-    first: str = several if isinstance(several, str) else several[0]
-    return first
+    """Of one text, or of the several that an entry with a plural has."""
+    return _all(several)[0]
+
+
+def _all(several: Any) -> tuple[str, ...]:
+    """One text, or a text for each plural form of the language; Vietnamese has one form."""
+    return (several,) if isinstance(several, str) else tuple(several)
 
 
 def stale_files(domain: Domain, catalog: Catalog) -> list[str]:

@@ -141,6 +141,38 @@ class TestWhatIsWrong:
         assert "'up': nobody says this any more; it was taken out" in capsys.readouterr().out
 
 
+def test_every_language_but_the_sources_own_has_its_catalogues() -> None:
+    assert {(domain.language, domain.name) for domain in DOMAINS} == {
+        (language, name)
+        for language in set(at_run_time.LANGUAGES) - {at_run_time.SOURCE}
+        for name in (at_run_time.MESSAGES, at_run_time.REASONS)
+    }
+
+
+def test_a_new_language_gets_its_catalogue_with_as_many_forms_as_it_has(tmp_path, monkeypatch, capsys):
+    said = (SourceMessage(("%(num)s mail", "%(num)s mails"), None, "a.py", flags=("python-format",)),)
+    domain = Domain("trial", lambda: said, catalogue.HOLES, language="cs")  # one, a few, many
+    monkeypatch.setattr(catalogue, "LOCALE", tmp_path)
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
+    monkeypatch.setattr(catalogue, "DOMAINS", (domain,))
+    assert catalogue.main([]) == 1, "made, and its words have no translation yet"
+    assert "'%(num)s mail': no translation" in capsys.readouterr().out
+    text = domain.po.read_text("utf-8")
+    for form, words in enumerate(("%(num)s zpráva", "%(num)s zprávy", "%(nun)s zpráv")):
+        text = text.replace(f'msgstr[{form}] ""', f'msgstr[{form}] "{words}"')
+    domain.po.write_text(text, "utf-8")
+    assert catalogue.main([]) == 1, "each form is judged"
+    assert "its translation for ['nun']" in capsys.readouterr().out
+    domain.po.write_text(domain.po.read_text("utf-8").replace("%(nun)s", "%(num)s"), "utf-8")
+    assert catalogue.main([]) == 0 and catalogue.main(["--check"]) == 0
+    made = gettext.translation("trial", tmp_path, ["cs"])
+    assert [made.ngettext("%(num)s mail", "%(num)s mails", num) for num in (1, 3, 7)] == [
+        "%(num)s zpráva",
+        "%(num)s zprávy",
+        "%(num)s zpráv",
+    ]
+
+
 def test_words_of_programs_and_of_templates_are_found(tmp_path, monkeypatch):
     (tmp_path / "alerts" / "templates").mkdir(parents=True)
     (tmp_path / "collector").mkdir()
