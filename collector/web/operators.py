@@ -20,7 +20,7 @@ from collector.web.api.openapi import describe
 from collector.web.api.routes import ApiPost, ApiRoute
 from collector.web.layout import see_other
 from collector.web.pages import PageGroup
-from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of
+from collector.web.query_params import BadRequest, check_parameters, form_fields, json_error, json_response, one_of
 from inventory.base.http_listener import hide_versions
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,15 @@ def application(
     api_routes = [route for part in parts for route in part.routes]
     api_posts = [post for part in parts for post in part.posts]
 
+    def own_form(handler: Handler) -> Handler:
+        """Of what needs a right, only a form that a page of ours was given for this principal."""
+
+        async def checked(request: web.Request) -> web.StreamResponse:
+            guard.check_form(request[PRINCIPAL], (await form_fields(request)).get("form_token", ""))
+            return await handler(request)
+
+        return checked
+
     async def described(request: web.Request) -> web.Response:
         return json_response(describe(api_routes, api_posts, not guard.open))
 
@@ -125,7 +134,9 @@ def application(
         for page in group.routes():
             routes.add("GET", page.path, page.needs, page.handler)
         for page in group.posts():
-            routes.add("POST", page.path, page.needs, page.handler)
+            routes.add(
+                "POST", page.path, page.needs, page.handler if page.needs == "public" else own_form(page.handler)
+            )
     routes.add("GET", "/api/v1/openapi.json", "viewer", described)
     routes.add("GET", "/metrics", "metrics", metrics)
     routes.add("GET", "/-/healthy", "public", healthy)  # for probes; these two tell nothing

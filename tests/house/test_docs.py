@@ -53,7 +53,9 @@ def test_a_page_names_only_modules_that_exist(page: Path) -> None:
 def test_the_rooms_stand_in_the_page_as_in_the_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     table = re.findall(r"^\| `(\w+)/` \| (.+→.+) \|$", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.M)
-    rooms = {package: [set(re.findall(r"`(\w+)(?:\.py)?`", layer)) for layer in row.split("→")] for package, row in table}
+    rooms = {
+        package: [set(re.findall(r"`(\w+)(?:\.py)?`", layer)) for layer in row.split("→")] for package, row in table
+    }
     kept = {
         contract["containers"][0]: [set(layer.split(" | ")) for layer in contract["layers"]]
         for contract in contracts

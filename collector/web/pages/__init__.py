@@ -47,7 +47,7 @@ class PageGroup(Protocol):
     def routes(self) -> Sequence[PageRoute]: ...
 
     def posts(self) -> Sequence[PageRoute]:
-        """What the forms on these pages do."""
+        """What the forms on these pages do; of those that need a right the form token is checked before."""
 
 
 def page_groups(context: PageContext) -> list[PageGroup]:

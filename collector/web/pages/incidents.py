@@ -35,7 +35,6 @@ class IncidentPages:
         self._reader = context.reader
         self._alerting = context.alerting
         self._actions = IncidentActions(context.reader, context.alerting)
-        self._guard = context.guard
         self._draw = context.layout.render
         self._formatter = context.layout.formatter
 
@@ -81,7 +80,6 @@ class IncidentPages:
         """A form of an incident's page was sent."""
         check_parameters(request.query, "lang")
         principal, form = request[PRINCIPAL], await form_fields(request)
-        self._guard.check_form(principal, form.get("form_token", ""))
         key = request.match_info["key"]
         action: ActionName = request.match_info["action"]  # type: ignore[assignment]  # the route knows no others
         body = self._body(action, form)

@@ -73,8 +73,7 @@ class LoginPages:
         return response
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
-        principal, form, client = request[PRINCIPAL], await form_fields(request), self._guard.client(request)
-        self._guard.check_form(principal, form.get("form_token", ""))
+        principal, client = request[PRINCIPAL], self._guard.client(request)
         response = see_other("/login")
         if (secret := request.cookies.get(cookie_name(client))) and principal.by == "session":
             await self._guard.log_out(secret, principal.name, client)

@@ -25,13 +25,17 @@ class ProviderPages:
         return [PageRoute("/providers", "viewer", self.list_page)]
 
     def posts(self):
-        return []
+        return [PageRoute("/providers", "operator", self.submit)]
+
+    async def submit(self, request):
+        return self._draw(request, "providers.html", checks=-1)
 
     async def list_page(self, request):
         return self._draw(request, "providers.html", checks=len(self._reader.current_checks()))
 """
 TEMPLATE = """{% extends "base.html" %}
-{% block content %}<p class="made-up">{{ province.name.in_(language) }}: {{ checks }} {{ "<b>" }}</p>{% endblock %}
+{% block content %}<p class="made-up">{{ province.name.in_(language) }}: {{ checks }} {{ "<b>" }}</p>
+<form method="post"><input type="hidden" name="form_token" value="{{ principal.form_token }}"></form>{% endblock %}
 """
 
 
@@ -54,6 +58,18 @@ async def test_a_page_is_one_module_and_one_template(tmp_path: Path) -> None:
             text = (await running.get(path))[1].decode()
             assert '<a href="/providers?lang=en">Providers &amp; lines</a>' in text
             assert '<a href="/incidents?lang=en">Incidents</a>' in text
+
+
+@pytest.mark.usefixtures("overlay")
+async def test_its_form_is_taken_from_a_page_of_ours_alone(tmp_path: Path) -> None:
+    async with Running(config_for(tmp_path)) as running:
+        for fields in ({}, {"form_token": "x"}):
+            async with running.session.post("/providers", data=fields) as response:
+                assert (response.status, b"-1" in await response.read()) == (403, False)
+        page = (await running.get("/providers"))[1].decode()
+        token = page.partition('name="form_token" value="')[2].partition('"')[0]
+        async with running.session.post("/providers", data={"form_token": token}) as response:
+            assert (response.status, b"-1" in await response.read()) == (200, True)
 
 
 async def test_without_it_there_is_no_such_page(tmp_path: Path) -> None:
