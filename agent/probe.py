@@ -55,6 +55,10 @@ class Measure(msgspec.Struct, frozen=True):
     cumulative: bool = False  # it only grows: exposed as a counter
     exported: bool = True  # as the series haidang_SERIES_NAME; what is not stands in the API alone
 
+    def __post_init__(self) -> None:
+        if self.unit not in PER_UNIT:
+            raise ValueError(f"the measure {self.name} is in {self.unit!r}; units are: {', '.join(sorted(PER_UNIT))}")
+
     @property
     def per(self) -> int:
         return PER_UNIT[self.unit]
