@@ -6,10 +6,10 @@ nothing and notifies nobody. Time must not go back; if it does, what is due wait
 
 from alerts.incident.commands import apply_commands
 from alerts.incident.draft import IncidentDraft
+from alerts.incident.grouping.membership import assign_new_problems, join_incidents, open_incidents, refresh_members
+from alerts.incident.grouping.regrouping import regroup_by_root
 from alerts.incident.levels import recalculate
 from alerts.incident.lifecycle import close_recovered, forget_old, record_past
-from alerts.incident.membership import assign_new_problems, join_incidents, open_incidents, refresh_members
-from alerts.incident.regrouping import regroup_by_root
 from alerts.incident.state import IncidentState, StepInput, StepResult
 from alerts.notify.digest import due_digests
 from alerts.notify.dispatch import dispatch

@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from alerts.incident.draft import IncidentDraft, with_history
 from alerts.incident.entities import Incident, IncidentMember
+from alerts.incident.grouping.members import member_of
 from alerts.incident.levels import leading_problem, worst_severity
-from alerts.incident.members import member_of
 from alerts.incident.problem import PastProblem
 
 # How long at least a closed incident is remembered: until a digest had it, and no key can be given twice.

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from alerts.incident.about import About
 from alerts.incident.draft import IncidentDraft, end_member, with_history
 from alerts.incident.entities import Incident, IncidentMember, NoticeKind, NotifiedContact
-from alerts.incident.merging import absorb
+from alerts.incident.grouping.merging import absorb
 from alerts.incident.problem import Cause, Subject
 from alerts.incident.state import ContactQueue, IncidentState, StepInput
 from inventory.model.alerting import HOUR

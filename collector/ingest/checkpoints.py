@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from collector.ingest.fleet import Fleet
 from collector.ingest.quarantine import CHECKPOINT
-from collector.ingest.state import AgentState, encode_state
-from collector.ingest.sums import WIDTH, Bucket
+from collector.ingest.states.state import AgentState, encode_state
+from collector.ingest.states.sums import WIDTH, Bucket
 from collector.store import cells
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction

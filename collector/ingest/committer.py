@@ -18,7 +18,7 @@ from collector.ingest.fleet import Fleet
 from collector.ingest.limits import PushError
 from collector.ingest.plans import EARLIEST_BIRTH, Plans
 from collector.ingest.quarantine import COMMIT, PUBLICATION
-from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames
+from collector.ingest.states.state import MAX_RECENT, AgentState, RecentFrames
 from collector.ingest.steps.apply import AddSums
 from collector.ingest.steps.dead_letters import DeadLetterBudget
 from collector.ingest.steps.effect import Effect

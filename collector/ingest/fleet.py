@@ -7,10 +7,10 @@ mappings before walking them elsewhere than on the loop.
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from collector.ingest.fast_path import LatestResult
 from collector.ingest.plans import Plans
 from collector.ingest.quarantine import EVALUATION, AgentQuarantine
-from collector.ingest.state import AgentState, check_latest, check_sound, check_tail
+from collector.ingest.states.fast_path import LatestResult
+from collector.ingest.states.state import AgentState, check_latest, check_sound, check_tail
 from collector.ledger.state_step import LedgerTail
 from collector.store.records import RegisteredCheck
 from inventory.protocol.bounds import MOMENT_MS

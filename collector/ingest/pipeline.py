@@ -27,7 +27,7 @@ from collector.ingest.fleet import Fleet
 from collector.ingest.limits import PushError, PushLimits, is_bulk
 from collector.ingest.plans import PlanError, Plans
 from collector.ingest.quarantine import STEPS
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from collector.ingest.steps.admission import with_bounded_texts
 from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
 from collector.ingest.steps.contact import note_contact

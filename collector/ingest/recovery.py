@@ -14,7 +14,7 @@ from collector.ingest.fleet import Fleet
 from collector.ingest.pipeline import replay
 from collector.ingest.plans import Plans
 from collector.ingest.quarantine import RECOVERY, AgentQuarantine
-from collector.ingest.state import MAX_RECENT, AgentState, RecentFrames, decode_state, with_zero_counters
+from collector.ingest.states.state import MAX_RECENT, AgentState, RecentFrames, decode_state, with_zero_counters
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.opening import write_alone
 from collector.store.records import StoredBatch, StoredCheckpoint

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from collector.metrics.exposition import head, labels, number
 from collector.metrics.fleet import ScrapedAgent
 from inventory.base.families import Family

@@ -13,7 +13,7 @@ import msgspec
 
 from collector.ingest.fleet import Fleet
 from collector.ingest.quarantine import SCRAPE
-from collector.ingest.state import AgentState, check_tail
+from collector.ingest.states.state import AgentState, check_tail
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family

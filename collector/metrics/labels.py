@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collector.evaluator.problems.agent_problems import MISSED_PUSHES
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from collector.metrics.exposition import labels
 from collector.metrics.fleet import INFO, LabelledAgent, ScrapedAgent
 from collector.queries.reader import LedgerReader

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.state import checkpoint_sums
+from collector.ingest.states.state import checkpoint_sums
 from collector.ledger.counted import Interval
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store import cells

@@ -61,7 +61,7 @@ class StoredCheckpoint(NamedTuple):
     stream: int  # the agent's number, for life
     agent: str
     batch: int  # every batch of this agent up to this one is in the checkpoint
-    body: bytes | None  # see collector.ingest.state; None: nothing was saved yet
+    body: bytes | None  # see collector.ingest.states.state; None: nothing was saved yet
 
 
 class SavedCheckpoint(NamedTuple):

@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from inventory.assembly import directory
 from inventory.assembly.assemble import assemble
-from inventory.assembly.crosscheck import crosscheck
+from inventory.assembly.crosschecks.entities import crosscheck
 from inventory.assembly.file_schema import FileShape
 from inventory.assembly.sections import Sections
 from inventory.base.problems import Invalid, Problem, decode_text

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from inventory.assembly import reach
+from inventory.assembly.crosschecks import reach
 from inventory.base.types import duration_text
 from inventory.model.alerting import MINUTE, Alerting, Roster, Route
 from inventory.model.entities import Inventory

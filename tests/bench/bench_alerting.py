@@ -19,10 +19,10 @@ from collector.evaluator.evaluator import Evaluator
 from collector.evaluator.outgoing_mail import MailWriter
 from collector.evaluator.problems.goal_problems import GoalProblems
 from collector.evaluator.problems.self_checks import SelfChecks
-from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
-from collector.ingest.state import AgentState
-from collector.ingest.timing import Timing
+from collector.ingest.states.fast_path import Ledger
+from collector.ingest.states.state import AgentState
+from collector.ingest.states.timing import Timing
 from collector.ledger.state_step import LedgerTail
 from collector.queries.reader import LedgerReader
 from collector.store.opening import open_store

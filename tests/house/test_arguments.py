@@ -15,7 +15,7 @@ READ_FROM_TOP_TO_BOTTOM = sorted(
         *(ROOT / "collector" / "ingest").rglob("*.py"),  # a push: pipeline.py, and all that it calls out to
         ROOT / "collector" / "evaluator" / "evaluation.py",  # an evaluation
         ROOT / "alerts" / "engine.py",  # the step of the incidents, and what it calls out to
-        *(ROOT / "alerts" / "incident").glob("*.py"),
+        *(ROOT / "alerts" / "incident").rglob("*.py"),
         ROOT / "alerts" / "mail" / "render.py",  # a mail
     )
 )

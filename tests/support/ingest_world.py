@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from collector.ingest.ingest import Ingest
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from collector.keys.pki import CertificateAuthority
 from collector.keys.plan_signatures import PlanVerifier
 from collector.ledger.state_step import LedgerTail

@@ -18,7 +18,7 @@ import apsw
 import pytest
 
 from agent.spool import Spool
-from collector.ingest.state import decode_state
+from collector.ingest.states.state import decode_state
 from deploy.programs import ProgramFailed
 from inventory.protocol.wire import Batch, Position, decode_push
 

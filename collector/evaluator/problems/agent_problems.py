@@ -9,7 +9,7 @@ from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for, duration_state
 from collector.evaluator.context import EvaluationContext
 from collector.ingest.fleet import Fleet
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from inventory.model.alerting import MINUTE
 from inventory.model.entities import Agent, Inventory
 from inventory.protocol.causes import AGENT

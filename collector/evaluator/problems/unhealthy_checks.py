@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from collector.ingest.fleet import Fleet
 from collector.ingest.quarantine import EVALUATION
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from inventory.protocol.states import DEGRADED, DOWN, CheckStatus
 
 UNHEALTHY = (DEGRADED, DOWN)

@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.fast_path import LatestResult, Ledger, begin_fast_path
 from collector.ingest.plans import CompiledPlan
-from collector.ingest.state import AgentState
+from collector.ingest.states.fast_path import LatestResult, Ledger, begin_fast_path
+from collector.ingest.states.state import AgentState
+from collector.ingest.states.sums import Sums
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import Effect, NewEvent
-from collector.ingest.sums import Sums
 from collector.ledger.batch_step import apply_slice, recount
 from collector.ledger.placement import Placement
 from collector.ledger.state_step import LedgerTail, OutOfOrder, Span, first_tail, step

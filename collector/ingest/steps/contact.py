@@ -1,7 +1,7 @@
 """The contact itself: what a push says beside its batch, of its clocks, its backlog, its health, its present state."""
 
 from collector.ingest.plans import CompiledPlan, Plans
-from collector.ingest.state import Overlay
+from collector.ingest.states.state import Overlay
 from collector.ingest.steps.admission import bounded_health
 from collector.ingest.steps.context import IngestContext
 from inventory.protocol.bounds import BOOT_MS, LOOKS, MOMENT_MS

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from collector.ingest.steps.effect import Effect
 from collector.ingest.steps.examine import ExaminedBatch
 from inventory.protocol.wire import Push

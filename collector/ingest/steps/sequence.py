@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.state import AgentState
+from collector.ingest.states.state import AgentState
 from collector.ingest.steps.context import IngestContext
 from collector.ingest.steps.dead_letters import dead_letter
 from collector.ingest.steps.effect import NewEvent

@@ -164,7 +164,7 @@ class Story:
 
 def ledger_of(path: Path) -> tuple[list[tuple[int, int, int]], dict[int, list[tuple[int, int]]], int]:
     """(ranges stored, looks by check as (state, looks) in order, results counted), read with nothing of ingest."""
-    from collector.ingest import state as states
+    from collector.ingest.states import state as states
 
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     ranges = db.execute("SELECT epoch, first, last FROM batches ORDER BY id").fetchall()

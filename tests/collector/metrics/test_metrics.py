@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
-from collector.ingest.state import AgentState, Overlay
+from collector.ingest.states.fast_path import LatestResult, Ledger
+from collector.ingest.states.state import AgentState, Overlay
 from collector.ledger.state_step import LedgerTail
 from collector.metrics import agents as agent_series
 from collector.metrics import exposition, fleet, negotiation

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.ingest.plans import CompiledPlan
-from collector.ingest.sums import Sums
+from collector.ingest.states.sums import Sums
 from collector.ledger.placement import Placement
 from collector.store import cells, prune
 from collector.store.prune import BATCHES, DEAD_LETTERS, EVENTS, FIVE_MINUTE_SUMS, HOURLY_SUMS, MAX_DEAD_LETTERS

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector.ingest.fast_path import LatestResult, Ledger
-from collector.ingest.state import AgentState
+from collector.ingest.states.fast_path import LatestResult, Ledger
+from collector.ingest.states.state import AgentState
 from collector.ledger.state_step import LedgerTail
 from inventory.protocol.states import DOWN, UP
 from tests.support.collector_service import CollectorHouse, PushingAgent, evaluated

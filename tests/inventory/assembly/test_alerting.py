@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory.assembly import reach
+from inventory.assembly.crosschecks import reach
 from inventory.assembly.load import load, load_with_problems
 from inventory.base.types import Text
 from inventory.cli import main, show_alerting

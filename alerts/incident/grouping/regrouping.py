@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from alerts.incident.draft import IncidentDraft, with_history
 from alerts.incident.entities import Incident
+from alerts.incident.grouping.members import new_incident, with_joined
+from alerts.incident.grouping.merging import merge
 from alerts.incident.levels import leading_problem
-from alerts.incident.members import new_incident, with_joined
-from alerts.incident.merging import merge
 from alerts.incident.problem import ActiveProblem
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from collector.ingest.fast_path import LatestResult, Ledger
-from collector.ingest.sums import Bucket, Sums
-from collector.ingest.timing import Timing
+from collector.ingest.states.fast_path import LatestResult, Ledger
+from collector.ingest.states.sums import Bucket, Sums
+from collector.ingest.states.timing import Timing
 from collector.ledger.state_step import LedgerTail
 from collector.store import cells
 from inventory.protocol.bounds import LATENCY_US, MOMENT_MS, MOST

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from alerts.incident.draft import IncidentDraft
 from alerts.incident.entities import Incident, IncidentMember
-from alerts.incident.members import new_incident, updated_member, with_joined
+from alerts.incident.grouping.members import new_incident, updated_member, with_joined
 from alerts.incident.problem import ActiveProblem
 
 ProblemGroups = dict[str, list[ActiveProblem]]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from inventory.assembly import references
 from inventory.assembly.assemble import UPS, feeder_ids
-from inventory.assembly.crosscheck_alerting import alerting_problems
+from inventory.assembly.crosschecks import references
+from inventory.assembly.crosschecks.alerting import alerting_problems
 from inventory.assembly.expand import REGISTER
 from inventory.assembly.file_schema import (
     AgencyShape,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from inventory.assembly import reach, references
 from inventory.assembly.alerting_file_schema import (
     AlertingShape,
     ConditionShape,
@@ -12,6 +11,7 @@ from inventory.assembly.alerting_file_schema import (
     RouteShape,
 )
 from inventory.assembly.assemble_alerting import defaults_by_id
+from inventory.assembly.crosschecks import reach, references
 from inventory.assembly.sections import Sections
 from inventory.base.problems import Place, Problem
 from inventory.base.types import duration_text
