@@ -5,6 +5,8 @@ import inspect
 import json
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import yaml
 
 from agent import probes
 from agent.cli import kinds_file
-from agent.probe import PER_UNIT, Probe
+from agent.probe import PER_UNIT, Measure, Probe
 from alerts.language.catalogue import LANGUAGES, LOCALE, MESSAGES, SOURCE
 from alerts.language.mo import entries
 from inventory.protocol import kinds
@@ -23,6 +25,7 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("agent", "alerts", "collector", "inventory")
 LONGEST = 450  # lines of a module
+WIDEST = 16  # modules of a shelf; kinds of probe stand on one however many they are
 KINDS = probes.names()
 KINDS_OF_FILE = kinds.load()
 
@@ -176,6 +179,11 @@ def test_kinds_json_is_not_stale() -> None:
     assert kinds_file.main(["--check"]) == 0
 
 
+def test_a_measure_in_a_unit_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"^the measure pressure is in 'bar'; units are: bytes, .*volts$"):
+        Measure("pressure", "bar", "Pressure of the air")
+
+
 def test_a_kind_that_is_not_there() -> None:
     with pytest.raises(probes.BadProbe, match=r"there is no kind of probe 'smoke'; this agent knows .*dns, "):
         probes.build("smoke", {})
@@ -212,6 +220,29 @@ def _imports(path: Path) -> set[str]:
 def test_modules_fit_a_head() -> None:
     long = {str(path.relative_to(ROOT)): size for path in modules() if (size := _lines(path)) > LONGEST}
     assert not long, f"more than {LONGEST} lines: {long}"
+
+
+def test_a_shelf_has_a_handful_of_modules() -> None:
+    shelves = Counter(str(path.parent.relative_to(ROOT)) for path in modules() if path.stem != "__init__")
+    del shelves["agent/probes"]
+    assert {shelf: size for shelf, size in shelves.items() if size > WIDEST} == {}
+
+
+# rooms whose modules are found by being there and know nothing of each other
+FOUND_BY_BEING_THERE = {"agent/probes", "agent/clients/ups/mibs", "collector/web/pages", "deploy/grafana/boards"}
+
+
+def test_every_room_has_its_order_in_the_contract() -> None:
+    """So a new module, in whatever room, is refused by scripts/lint until somebody says where it belongs."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    ordered = {name.replace(".", "/") for one in contracts if one.get("exhaustive") for name in one["containers"]}
+    folders = [init.parent for package in (*PACKAGES, "deploy") for init in (ROOT / package).rglob("__init__.py")]
+    rooms = {
+        str(folder.relative_to(ROOT))
+        for folder in folders
+        if sum(path.stem != "__init__" and (path.suffix == ".py" or path in folders) for path in folder.iterdir()) > 1
+    }
+    assert rooms - ordered == FOUND_BY_BEING_THERE
 
 
 def _lines(path: Path) -> int:
