@@ -1,22 +1,19 @@
 """Messages that say what the evidence is. Each says one thing that was seen; those that name the cause come first."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from alerts.incident.message import TranslatableMessage, message
 from collector.causes.elements import Root
-from inventory.protocol.causes import LAN, POWER, SERVICE, WAN
-
-if TYPE_CHECKING:  # topology knows nothing of words
-    from collector.causes.paths import CheckPath
+from collector.causes.paths import CheckPath
 from collector.causes.topology import Topology
+from inventory.protocol.causes import LAN, POWER, SERVICE, WAN
 
 MAX_SENTENCES = 6  # sentences for one cause
 OWN_MACHINE_ELEMENTS = 3  # elements on the way of a check that looks at the agent's own machine: agent, power, itself
 
 
 def evidence_messages(
-    topology: "Topology", root: Root, down: Iterable[str], working: Mapping[Root, str]
+    topology: Topology, root: Root, down: Iterable[str], working: Mapping[Root, str]
 ) -> tuple[TranslatableMessage, ...]:
     """What is down and names the root, then what works beside it (by root, with a check that proves it)."""
     sentences: list[TranslatableMessage | None] = [_down(topology, uid) for uid in dict.fromkeys(down)]
@@ -28,7 +25,7 @@ def evidence_messages(
     return tuple(distinct[:MAX_SENTENCES])
 
 
-def _down(topology: "Topology", uid: str) -> TranslatableMessage:
+def _down(topology: Topology, uid: str) -> TranslatableMessage:
     path = topology.path(uid)
     kind = path.own.kind
     if kind == "wan" and path.vantage == topology.inventory.links[path.link].site:
@@ -48,7 +45,7 @@ def _down(topology: "Topology", uid: str) -> TranslatableMessage:
     return message("{check} does not answer as it should to {agent}", check=uid, agent=path.agent)
 
 
-def _works(topology: "Topology", root: Root, uid: str) -> TranslatableMessage | None:
+def _works(topology: Topology, root: Root, uid: str) -> TranslatableMessage | None:
     ident = root.ref.id
     if root.cause == LAN:
         return message("The network of {site} works: {check} is up", site=ident, check=uid)
@@ -94,14 +91,14 @@ def device_gone(checks: Sequence[str]) -> tuple[TranslatableMessage, ...]:
     ]
 
 
-def explains_most(path: "CheckPath", root: Root, backing: Sequence[str]) -> tuple[TranslatableMessage, ...]:
+def explains_most(path: CheckPath, root: Root, backing: Sequence[str]) -> tuple[TranslatableMessage, ...]:
     first = message(
         "One fault explains most: {check} and {count} more checks depend on it", check=path.uid, count=len(backing)
     )
     return (first, *(message("{check} is down as well", check=uid) for uid in backing))[:MAX_SENTENCES]
 
 
-def undecided(path: "CheckPath", roots: Sequence[Root]) -> tuple[TranslatableMessage, ...]:
+def undecided(path: CheckPath, roots: Sequence[Root]) -> tuple[TranslatableMessage, ...]:
     return (
         message("Nothing that was looked at tells the causes apart from which {check} may be down", check=path.uid),
         *(_possible(root) for root in roots),
@@ -126,7 +123,7 @@ def _possible(root: Root) -> TranslatableMessage:
     return message("It may be something that nobody looks at")
 
 
-def degraded_with(topology: "Topology", uid: str, namer: str) -> tuple[TranslatableMessage, ...]:
+def degraded_with(topology: Topology, uid: str, namer: str) -> tuple[TranslatableMessage, ...]:
     return (_down(topology, namer), message("{check} got worse at the same time", check=uid))
 
 

@@ -4,7 +4,7 @@ What a span says. ``start`` and ``end`` are the best figure of where the state b
 ``sure_to`` are its first and last look: between them the state is proven (no gap exceeds the hold), outside them
 it is a figure: half of an edge's gap, or a held tail that nobody confirmed. Every bound follows from these four.
 
-Rules, with l the last look and n the next (DESIGN, the truth about time):
+Rules, with l the last look and n the next:
 - n in the same state within l's hold: the span goes on.
 - n in another known state within l's hold: an edge; both spans meet at the midpoint of [l, n].
 - n later than l's hold: the span ends at l + hold, nothing is known from there to n (no row is written for that:
