@@ -20,7 +20,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from alerts.language import mo, quantities
-from alerts.language.catalogue import LOCALE, REASONS
+from alerts.language.catalogue import LOCALE, REASONS, SOURCE
 from inventory.base.text import ELLIPSIS
 from inventory.protocol.reasons import FIELD
 
@@ -122,7 +122,7 @@ def _overlap(piece: str, body: str, at: int) -> int:
 
 def _values_fit(pattern: ReasonPattern, values: Sequence[str]) -> bool:
     return all(
-        _SORTS[field_type](value) is not None
+        _SORTS[field_type](value, SOURCE) is not None
         for field_type, value in zip(pattern.field_types, values, strict=False)
         if field_type
     )
@@ -136,13 +136,14 @@ def translate_text(text: str, language: str) -> str:
 @cache
 def reason_catalogue(language: str) -> "ReasonCatalogue":
     """The language's sentences, compiled once. Raises OSError when an installation lost its catalogue."""
-    return ReasonCatalogue(mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo"))
+    return ReasonCatalogue(mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo"), language)
 
 
 class ReasonCatalogue:
     """Sentences and what they are in another language."""
 
-    def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, entries: Iterable[tuple[str, str]], language: str) -> None:
+        self.language = language
         patterns = sorted((compile_pattern(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
         self.patterns = patterns
         self.max_separators = max((one.separators for one in patterns), default=0)
@@ -190,7 +191,7 @@ class _Translator:
     def _translate(self, text: str, depth: int) -> _Translation:
         if not text or depth < 0 or self._budget <= 0:
             return _Translation(text, 0)
-        quantity = quantities.anything(text)
+        quantity = quantities.anything(text, self._catalogue.language)
         whole = self._catalogue.exact.get(text) if quantity is None else quantity
         if whole is not None:
             return _Translation(whole, len(text))
@@ -276,7 +277,7 @@ class _Translator:
     def _fill_in(self, pattern: ReasonPattern, values: Sequence[str], matched: int, depth: int) -> _Translation:
         translations = {}
         for name, sort, value in zip(pattern.names, pattern.field_types, values, strict=True):
-            field = _SORTS[sort](value) if sort else None
+            field = _SORTS[sort](value, self._catalogue.language) if sort else None
             translations[name] = self.translate(value, depth - 1) if field is None else _Translation(field, len(value))
         text = FIELD.sub(lambda field: translations[field[1]].text, pattern.translation)
         return _Translation(text, matched + sum(each.matched for each in translations.values()))

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.language import names
 from alerts.language.catalogue import mark, nfc, translations
+from alerts.language.quantities import COMMAS
 from alerts.language.reasons import translate
 from inventory.base.languages import LANGUAGES
 
@@ -63,7 +64,7 @@ class Locale:
     def number(self, value: float, digits: int = 0) -> str:
         """With so many digits after the point (or comma), and thousands set apart."""
         text = f"{value:,.{digits}f}"
-        return text.translate(_COMMAS) if self.style.decimal_comma else text
+        return text.translate(COMMAS) if self.style.decimal_comma else text
 
     def percent(self, ratio: float | None, *, up: bool = False) -> str:
         """Cut off, not rounded: 99.999% is not shown as 100%. ``up``: an upper bound, cut off upwards."""
@@ -99,7 +100,7 @@ class Locale:
         if seconds is None:
             return ""
         text = f"{seconds * 1000:.3g}" if seconds < 0.1 else f"{seconds * 1000:.0f}"
-        return f"{text.translate(_COMMAS) if self.style.decimal_comma else text} ms"
+        return f"{text.translate(COMMAS) if self.style.decimal_comma else text} ms"
 
     def window(self, name: str) -> str:
         """The name of a goal's window: ``month``, ``rolling-30d``."""
@@ -107,9 +108,6 @@ class Locale:
             _ = self
             return _("last %(days)s days", days=name.removeprefix("rolling-").removesuffix("d"))
         return self.term("window", name)
-
-
-_COMMAS = str.maketrans(".,", ",.")
 
 
 def choose_language(requested: str | None, accept_language: str) -> str:

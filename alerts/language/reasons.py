@@ -6,6 +6,7 @@ is called is the program's affair: a template is looked up by its words, and its
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from itertools import starmap
 from typing import Final
 
 from alerts.language import english_reasons, mo, quantities
@@ -33,7 +34,7 @@ def translations(language: str) -> Mapping[str, str]:
 
     Raises OSError when an installation lost its catalogue.
     """
-    return dict(map(_entry, *zip(*mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo"), strict=True)))
+    return dict(starmap(_entry, mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo")))
 
 
 def _entry(template: str, translation: str) -> tuple[str, str]:
@@ -50,12 +51,12 @@ def _in_language(reason: str, language: str) -> str:
     """A value that is only words may still be a sentence without fields, such as the system's errors."""
     catalogue = translations(language)
     if not isinstance(reason, Reason):
-        return quantities.anything(reason) or catalogue.get(reason, reason)
+        return quantities.anything(reason, language) or catalogue.get(reason, reason)
     if reason.plain:
         words = english(reason)
         return catalogue.get(words) or english_reasons.translate_text(words, language)
     values = [
-        (_QUANTITIES[kind](value) if kind in _QUANTITIES else None) or _in_language(value, language)
+        (_QUANTITIES[kind](value, language) if kind in _QUANTITIES else None) or _in_language(value, language)
         for (_, kind), value in zip(FIELD.findall(reason.template), reason.values, strict=True)
     ]
     translation = catalogue.get(shape(reason.template))

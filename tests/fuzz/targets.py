@@ -367,7 +367,7 @@ def _people(text: str) -> None:
     words = reasons.bounded(text)
     translate_text(words, "vi")
     for quantity in (quantities.number, quantities.duration, quantities.anything):
-        quantity(text)
+        quantity(text, "vi")
 
 
 def _any_format(text: str) -> None:

@@ -222,7 +222,7 @@ def test_effort_is_bounded_whatever_the_catalogue(monkeypatch):
         return match(one, text)
 
     monkeypatch.setattr(english_reasons, "match", counted)
-    ReasonCatalogue([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)]).translate(
+    ReasonCatalogue([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)], "vi").translate(
         "x y " * 50 + "x " * 100
     )
     assert 1000 < tried <= 1500
@@ -255,7 +255,7 @@ class TestMatching:
 
     def test_a_sentence_that_fits_anything_is_refused(self) -> None:
         with pytest.raises(ValueError, match="fits anything"):
-            ReasonCatalogue([("{who}: {words}", "{who}: {words}")])
+            ReasonCatalogue([("{who}: {words}", "{who}: {words}")], "vi")
 
     def test_only_words_that_no_field_touches_find_a_sentence(self) -> None:
         assert compile_pattern("un{x}seen by {y} at all", "").required_words() == {"by", "at", "all"}
@@ -277,7 +277,7 @@ class TestMatching:
     ],
 )
 def test_durations(english, vietnamese):
-    assert quantities.duration(english) == vietnamese
+    assert quantities.duration(english, "vi") == vietnamese
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_durations(english, vietnamese):
     ],
 )
 def test_what_is_known_by_its_form(english, vietnamese):
-    assert quantities.anything(english) == vietnamese
+    assert quantities.anything(english, "vi") == vietnamese
 
 
 def test_a_file_that_is_no_catalogue(tmp_path):

@@ -29,7 +29,7 @@ def test_each_template_is_told_with_its_values(template: str):
     assert told == translate(pack(Reason(template, values)), "vi")
     assert "{" not in re.sub(r"\{[\d,]+\}", "", told)
     for value, (_, kind) in zip(values, fields, strict=True):
-        shown = {"n": quantities.number, "d": quantities.duration}[kind](value) if kind else value
+        shown = {"n": quantities.number, "d": quantities.duration}[kind](value, "vi") if kind else value
         assert shown is not None and shown in told
     assert translate(Reason(template, values), "en") == Reason(template, values)
 

@@ -8,8 +8,10 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from alerts.language import catalogue
+from alerts.language.reasons import translate
 from inventory.assembly.load import load
 from inventory.base.languages import LANGUAGES, Language
+from inventory.protocol.reasons import pack, sentence
 from tests.support import mails
 from tests.support.mails import MINUTE, NOW
 
@@ -31,7 +33,8 @@ def shouted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for domain, content in ((catalogue.MESSAGES, translated), (catalogue.REASONS, Catalog(locale="en"))):
         with (folder / f"{domain}.mo").open("wb") as file:
             write_mo(file, content)
-    monkeypatch.setattr("alerts.language.catalogue.LOCALE", tmp_path / "locale")
+    for module in ("catalogue", "reasons", "english_reasons"):
+        monkeypatch.setattr(f"alerts.language.{module}.LOCALE", tmp_path / "locale")
     catalogue.translations.cache_clear()
     yield tmp_path
     catalogue.translations.cache_clear()
@@ -46,6 +49,14 @@ def test_a_mail_is_written_in_it(shouted: Path) -> None:
     assert "WHAT TO LOOK AT FIRST" in text and 'lang="xx"' in html
     assert "2026.11.24" in text, "a day as the entry writes it"
     assert mails.parse(mail)["Content-Language"] == "xx"
+
+
+@pytest.mark.usefixtures("shouted")
+def test_what_stands_in_a_reason_is_written_as_the_language_writes_it() -> None:
+    age = sentence("the copy is {age:d} old, of {day}: {size:n}", age="31 hours", day="2026-11-24", size="1,024.5")
+    assert translate(pack(age), "xx") == "the copy is 31 H old, of 24.11.: 1.024,5"
+    assert translate("2 years", "xx") == "2 YEAR"
+    assert translate("within 1.5 s", "xx") == "within 1.5 s", "plain words that nobody knows stay"
 
 
 def test_a_contact_may_have_it(shouted: Path, tmp_path: Path) -> None:
