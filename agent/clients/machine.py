@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.clients.tls.contexts import CLOCK_FLOOR
-from inventory.base.clock import boottime
+from inventory.base.clock import CLOCK_FLOOR, boottime
 from inventory.protocol.reasons import sentence
 
 # images that are full by nature, and cannot be written to

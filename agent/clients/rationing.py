@@ -21,13 +21,12 @@ from typing import Final
 import msgspec
 
 from inventory.base import files
-from inventory.base.clock import boottime
+from inventory.base.clock import CLOCK_FLOOR, boottime
 from inventory.protocol.reasons import Why, sentence
 
 log = logging.getLogger("agent.ration")
 
 DAY: Final = 86_400
-CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026: a wall clock before it was never set
 HALF_DAY: Final = DAY // 2
 RETENTION: Final = 2 * DAY  # seconds; no part of a day is longer than one
 _RANGE: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")

@@ -22,10 +22,10 @@ from agent.clients.ntp_packet import (
     offset_and_delay,
     parse_reply,
 )
-from agent.clients.tls.contexts import CLOCK_FLOOR
 from agent.failure import ProbeFailed
 from agent.first_steps import CALL, MACHINE_ON
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.base.clock import CLOCK_FLOOR
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP

@@ -14,7 +14,6 @@ from agent.clients.net.stream import CertificateRequired, TcpStream, connect
 from agent.clients.net.tls_records import ClientCertificateWanted
 from agent.clients.tls import chain as tls_chain
 from agent.clients.tls.contexts import (
-    CLOCK_FLOOR,
     TlsContexts,
     expiry_of,
     handshake_failure,
@@ -26,6 +25,7 @@ from agent.clients.tls.question import StapleQuestion
 from agent.clients.tls.staple import StapleChecker
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.base.clock import CLOCK_FLOOR
 from inventory.protocol.mail_words import MailWords
 from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP

@@ -11,10 +11,9 @@ from typing import Final
 import msgspec
 
 from agent.uplink.http_library import aiohttp
-from inventory.base.trust import judge_alike
+from inventory.base.trust import NO_CHECK_TIME, judge_alike
+from inventory.protocol.authority import SERVER_NAME
 
-SERVER_NAME: Final = "haidang-collector"  # what every collector's certificate says, whatever the URL's host
-NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: an agent whose clock says 1970 has to get through
 MAX_ANSWER: Final = 16 << 20
 KEEP_ALIVE: Final = 900.0  # seconds; a new TLS connection costs the collector 13 x a kept one
 CONNECT: Final = 20.0
@@ -54,7 +53,7 @@ def tls_context(authorities: Sequence[str], identity: Path | None) -> ssl.SSLCon
     """
     context = judge_alike(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    context.verify_flags |= NO_CHECK_TIME  # an agent whose clock says 1970 has to get through
     context.load_verify_locations(cadata="\n".join(authorities))
     if identity is not None:
         context.load_cert_chain(identity)

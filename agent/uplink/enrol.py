@@ -8,7 +8,6 @@ here and never leaves. Only this file needs the library for keys and certificate
 import asyncio
 import base64
 import email.utils
-import hashlib
 import logging
 import re
 import ssl
@@ -29,12 +28,11 @@ from agent.uplink.identity import Identity
 from agent.uplink.push import machine_header
 from inventory.base import files
 from inventory.base.clock import SystemClock
-from inventory.protocol import machine
+from inventory.protocol import authority, machine
 
 log = logging.getLogger("agent.enrol")
 
 _CODE: Final = re.compile(r"hd1-([a-z2-7]{16})-([a-z2-7]{32})")
-FINGERPRINT_BYTES: Final = 20
 ATTEMPTS: Final = 3  # with the same key: an answer that was lost is given again
 CLOCK_OFF: Final = 86_400  # seconds; worth a word
 
@@ -156,7 +154,7 @@ async def _authority(url: str, code: EnrolmentToken) -> str:
         certificate = x509.load_der_x509_certificate(der)
     except (ValueError, x509.InvalidVersion):
         raise EnrolFailed(f"What answers at {url} is not a collector's listener for agents. Check the port.") from None
-    fingerprint = base64.b32encode(hashlib.sha256(der).digest()[:FINGERPRINT_BYTES]).decode().lower()
+    fingerprint = base64.b32encode(authority.fingerprint(der)).decode().lower()
     if fingerprint != code.fingerprint:
         raise EnrolFailed(
             f"What answers at {url} is not the collector that gave this code: its fingerprint is {fingerprint}. "

@@ -4,8 +4,9 @@ import ssl
 from pathlib import Path
 
 from agent.probe import Hub
-from agent.uplink.connection import SERVER_NAME, tls_context
+from agent.uplink.connection import tls_context
 from agent.uplink.identity import Identity, path_in
+from inventory.protocol.authority import SERVER_NAME
 from inventory.protocol.plan import Plan
 
 

@@ -7,15 +7,13 @@ and are both up or degraded it was not down either.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from collector.ledger.counted import Interval
+from collector.ledger.counted import FOREVER, Interval
 from collector.ledger.state_step import Span
 from inventory.protocol.states import DEGRADED, UNKNOWN, UP
-
-FOREVER: Final = 1 << 62
 
 
 class AgentStart(msgspec.Struct, frozen=True):

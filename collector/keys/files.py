@@ -7,6 +7,7 @@ from pathlib import Path
 from collector.keys import pki
 from collector.keys.plan_signatures import PlanVerifier
 from inventory.base import files
+from inventory.protocol.authority import SERVER_NAME
 
 DAY = 86_400_000
 
@@ -68,7 +69,7 @@ def server(directory: Path, ca: pki.CertificateAuthority, names: tuple[str, ...]
     try:
         pem = files.read(certificate)
         due = pki.not_after(pem) - now < pki.SERVER_DAYS * DAY // 2
-        stale = due or not pki.matches(files.read(key), pem) or pki.names_of(pem) != {pki.SERVER_NAME, *names}
+        stale = due or not pki.matches(files.read(key), pem) or pki.names_of(pem) != {SERVER_NAME, *names}
     except (OSError, ValueError):
         stale = True
     if stale:

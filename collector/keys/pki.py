@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from collector.keys import plan_signatures
+from inventory.protocol.authority import SERVER_NAME, fingerprint
 
-SERVER_NAME = "haidang-collector"  # what agents verify, whatever address they dialled
-FINGERPRINT_BYTES = 20
 SECRET_BYTES = 10  # 80 bits, 16 characters
 MAX_CSR = 16_384  # characters
 AUTHORITY_DAYS = 40 * 365
@@ -115,11 +114,6 @@ class CertificateAuthority:
 
     def _issuer_key(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-
-
-def fingerprint(certificate_der: bytes) -> bytes:
-    """What an enrolment code carries: the first 20 bytes of SHA-256 over the CA certificate's DER."""
-    return hashlib.sha256(certificate_der).digest()[:FINGERPRINT_BYTES]
 
 
 def request_key(csr_pem: str) -> bytes:

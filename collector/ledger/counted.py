@@ -3,9 +3,10 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
+from typing import Final
 
 Interval = tuple[int, int]  # [from, to), ms
-FOREVER = 1 << 62
+FOREVER: Final = 1 << 62  # ms, after every moment there is
 
 
 class Counted:

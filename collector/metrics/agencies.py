@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from collector.ledger.timeline import EXCLUDED
 from collector.metrics.exposition import head, labels, number
-from collector.metrics.fleet import EXCLUDED, STATE_NAMES, ScrapedAgent
+from collector.metrics.fleet import STATE_NAMES, ScrapedAgent
 from inventory.base.families import Family
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 

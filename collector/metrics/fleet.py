@@ -14,6 +14,7 @@ import msgspec
 from collector.ingest.fleet import Fleet
 from collector.ingest.quarantine import SCRAPE
 from collector.ingest.states.state import AgentState, check_tail
+from collector.ledger.timeline import EXCLUDED
 from collector.metrics.exposition import head
 from collector.metrics.negotiation import Format
 from inventory.base.families import Family
@@ -122,7 +123,6 @@ class ScrapedAgent(msgspec.Struct, frozen=True):
         return now - self.state.contact <= self.patience
 
 
-EXCLUDED: Final = 4  # beside the four states of a look: its time does not count
 STATE_NAMES: Final = (*NAMES, "excluded")
 
 Lines = Callable[[ScrapedAgent, Sequence[tuple[int, str]], int], Iterable[str]]

@@ -7,13 +7,13 @@ from typing import Final, TypeVar
 from alerts.incident.problem import Cause
 from alerts.notify.memo import cached_by_inventory
 from collector.causes.elements import Root, service
-from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
+from collector.causes.evidence import AgentLife, CauseEvidence, agent_life
 from collector.causes.explain import cause_of
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
 from collector.causes.words import no_evidence
 from collector.ingest.fleet import Fleet
-from collector.ledger.counted import Interval
+from collector.ledger.counted import FOREVER, Interval
 from collector.ledger.state_step import Span
 from collector.queries.reader import DAY, CheckEntry, LedgerReader
 from collector.store.interfaces.store import Transaction

@@ -5,11 +5,11 @@ from typing import Final
 
 from alerts.incident.entities import Incident
 from alerts.incident.state import IncidentState
+from collector.ledger.counted import FOREVER
 from collector.store.interfaces.store import Store
 from inventory.model.alerting import Severity
 from inventory.protocol.refs import Ref
 
-FOREVER: Final = 1 << 62
 WORST_FIRST: Final[dict[Severity, int]] = {"critical": 0, "warning": 1, "info": 2}
 
 

@@ -6,11 +6,10 @@ import msgspec
 
 from alerts.incident.problem import Cause
 from collector.causes.verdicts import CauseAnalysis
+from collector.ledger.counted import FOREVER
 from collector.queries.causes import analyse_causes, check_cause
 from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.protocol.states import UP
-
-FOREVER = 1 << 62
 
 
 class ProblemSpan(msgspec.Struct, frozen=True):

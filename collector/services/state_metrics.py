@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Final
 
+from collector.ledger.timeline import EXCLUDED
 from collector.queries.backups import BackupStatus, backup_statuses
 from collector.queries.circuits import checks_of_link
 from collector.queries.reader import LedgerReader
@@ -10,7 +11,6 @@ from collector.services.present_exclusions import PresentExclusions
 from inventory.base.families import Family, FamilySamples
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-EXCLUDED: Final = 4
 MAX_REASON: Final = 100  # characters of an exclusion's reason that a label bears
 
 BACKUP_UP = Family(

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
+from inventory.base.trust import NO_CHECK_TIME
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -58,6 +58,6 @@ def tls_context(authorities_pem: str, certificate: Path, key: Path) -> ssl.SSLCo
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(cadata=authorities_pem)
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    context.verify_flags |= NO_CHECK_TIME
     context.num_tickets = 0  # agents keep their connection; a ticket would carry the whole certificate back and forth
     return context

@@ -10,6 +10,9 @@ import time
 from pathlib import Path
 from typing import Final, Protocol
 
+# A machine that boots without a clock says 1970, or its image's date: such a wall clock judges nobody's dates.
+CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026, seconds
+
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", None)  # Windows' monotonic clock (GetTickCount64) counts sleep too
 

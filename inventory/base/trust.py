@@ -1,6 +1,9 @@
 """How a certificate is judged, wherever one is: as browsers do, and alike on every Python from 3.11 on."""
 
 import ssl
+from typing import Final
+
+NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
 
 
 def judge_alike(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -17,9 +17,9 @@ from typing import Any
 
 import aiohttp
 
-from collector.keys import pki
-from collector.web.client_certificates import NO_CHECK_TIME
+from inventory.base.trust import NO_CHECK_TIME
 from inventory.protocol import wire
+from inventory.protocol.authority import SERVER_NAME
 from inventory.protocol.plan import decode
 from inventory.protocol.wire import Position, Push, Reading
 from tests.bench.metrics_server import batch_of
@@ -37,7 +37,7 @@ class Pusher:
     def __init__(self, directory: Path, number: int, port: int) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(directory / "ca.pem")
-        context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+        context.verify_flags |= NO_CHECK_TIME
         context.load_cert_chain(directory / f"pusher-{number}.pem")
         connector = aiohttp.TCPConnector(ssl=context, keepalive_timeout=600)
         self.session = aiohttp.ClientSession(f"https://127.0.0.1:{port}", connector=connector, auto_decompress=False)
@@ -46,7 +46,7 @@ class Pusher:
         self.echo: wire.Echo | None = None
 
     async def start(self) -> None:
-        async with self.session.get("/v1/plan", server_hostname=pki.SERVER_NAME) as response:
+        async with self.session.get("/v1/plan", server_hostname=SERVER_NAME) as response:
             self.plan = decode(await response.read())
         await self.push(empty=True)
 
@@ -58,7 +58,7 @@ class Pusher:
         body = wire.encode_push(push)
         started = time.perf_counter()
         async with self.session.post(
-            "/v1/push", data=body, headers={"Content-Type": wire.PUSH_TYPE}, server_hostname=pki.SERVER_NAME
+            "/v1/push", data=body, headers={"Content-Type": wire.PUSH_TYPE}, server_hostname=SERVER_NAME
         ) as response:
             ack = wire.decode_ack(await response.read())
         took = time.perf_counter() - started

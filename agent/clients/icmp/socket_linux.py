@@ -15,6 +15,7 @@ import msgspec
 
 from agent.clients.icmp import packets
 from agent.clients.net.address_policy import socket_address
+from agent.clients.net.error_queue import MSG_ERRQUEUE, RECVERR
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, enable_timestamps, receive_timestamp
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
@@ -30,12 +31,10 @@ _READ: Final = 192  # bytes of a packet that are looked at: an error with two fu
 _AT_ONCE: Final = 256  # packets read before others get a turn: a flood must not hold the loop
 
 # Numbers of Linux that the socket module of Python 3.11 has no names for.
-_MSG_ERRQUEUE: Final = 0x2000
 _SO_RCVBUFFORCE: Final = 33
 _SO_MEMINFO, _DROPS = 55, 8  # linux/sock_diag.h: the ninth number counts packets thrown away
 _SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT = 10, 0
-_RECVERR: Final = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _EXTENDED: Final = struct.Struct("=IBBBBII")  # sock_extended_err; the offender's address follows it
 _LOCAL: Final = 1  # its origin when this machine itself is the offender
 
@@ -73,7 +72,7 @@ class EchoSocket:
         else:
             self.sock.bind(("::" if version == 6 else "0.0.0.0", 0))  # noqa: S104 the kernel chooses an identifier
             self._identifier = self.sock.getsockname()[1]
-            self.sock.setsockopt(*_RECVERR[version], 1)
+            self.sock.setsockopt(*RECVERR[version], 1)
 
     def send(self, target: tuple[Any, ...], sequence: int, payload: bytes) -> int:
         """Send one request; when, in monotonic ns, taken as late as possible. Raises OSError."""
@@ -130,11 +129,11 @@ class EchoSocket:
         events: list[EchoEvent] = []
         for _ in range(_AT_ONCE):
             try:
-                packet, ancillary, _flags, target = self.sock.recvmsg(_READ, 512, _MSG_ERRQUEUE)
+                packet, ancillary, _flags, target = self.sock.recvmsg(_READ, 512, MSG_ERRQUEUE)
             except OSError:
                 break
             for level, kind, data in ancillary:
-                if (level, kind) == _RECVERR[self.version] and len(packet) >= 8 and target:
+                if (level, kind) == RECVERR[self.version] and len(packet) >= 8 and target:
                     destination = _packed_address(self.version, target[0])
                     events.append(
                         EchoEvent(

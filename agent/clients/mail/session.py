@@ -22,7 +22,6 @@ from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls import chain as tls_chain
 from agent.clients.tls.contexts import (
-    CLOCK_FLOOR,
     TlsContexts,
     expiry_of,
     handshake_failure,
@@ -32,6 +31,7 @@ from agent.clients.tls.contexts import (
 )
 from agent.failure import ProbeFailed, printable
 from agent.probe import Address, CredentialUse, Destination, ProbeContext
+from inventory.base.clock import CLOCK_FLOOR
 from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import UNKNOWN
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.clients.mail.imap import ImapClient, quoted_string
 from agent.clients.mail.smtp import SmtpClient, SmtpReply
-from agent.clients.tls.contexts import CLOCK_FLOOR
+from inventory.base.clock import CLOCK_FLOOR
 from inventory.protocol.reasons import sentence
 
 FIELD: Final = "X-Haidang-Trip"

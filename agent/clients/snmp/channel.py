@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agent.clients.net.address_policy import socket_address
+from agent.clients.net.error_queue import MSG_ERRQUEUE, RECVERR
 from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
@@ -28,8 +29,6 @@ LARGEST: Final = 65_535
 _AT_ONCE: Final = 64  # packets read before others get a turn: a flood must not hold the loop
 _BUFFER: Final = 1 << 20  # bytes of receive buffer asked for: answers of many devices come at once
 _SEND_AGAIN: Final = 0.005  # seconds to wait while the socket's send buffer is full
-_MSG_ERRQUEUE: Final = 0x2000  # numbers of Linux that the socket module of Python 3.11 has no names for
-_RECVERR: Final = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _FINAL: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
 _SHOWN: Final = {
     "late": template("{who} late or repeated"),
@@ -84,7 +83,7 @@ class SnmpChannel:
             self._sock.bind(("::" if version == 6 else "0.0.0.0", 0))  # noqa: S104 it asks; answers are matched
             if sys.platform == "linux":
                 enable_timestamps(self._sock)
-                self._sock.setsockopt(*_RECVERR[version], 1)
+                self._sock.setsockopt(*RECVERR[version], 1)
         except OSError as error:
             raise ProbeFailed(from_oserror(error, sentence("this machine's socket for SNMP")).reason, UNKNOWN) from None
 
@@ -178,11 +177,11 @@ class SnmpChannel:
         """What the network said of requests of ours: the address and the port are those of the target."""
         for _ in range(_AT_ONCE):
             try:
-                _packet, ancillary, _flags, target = self._sock.recvmsg(0, 512, _MSG_ERRQUEUE)
+                _packet, ancillary, _flags, target = self._sock.recvmsg(0, 512, MSG_ERRQUEUE)
             except OSError:
                 return
             for level, kind, data in ancillary:
-                if (level, kind) == _RECVERR[self._version] and target and len(data) >= 4:
+                if (level, kind) == RECVERR[self._version] and target and len(data) >= 4:
                     self._fail_requests(target, int.from_bytes(data[:4], sys.byteorder))
 
     def _fail_requests(self, target: tuple[Any, ...], number: int) -> None:

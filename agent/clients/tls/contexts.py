@@ -14,12 +14,10 @@ from agent.clients.net.tls_records import ClientCertificateWanted
 from agent.clients.tls import der
 from agent.failure import ProbeFailed
 from agent.probe import Limits
+from inventory.base.clock import CLOCK_FLOOR
 from inventory.base.trust import judge_alike
 from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN
-
-# A machine that boots without a clock says 1970 (or its image's date). It cannot judge a certificate's dates.
-CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026
 
 MAX_INTERMEDIATES: Final = 1_000  # intermediates remembered
 

@@ -14,6 +14,7 @@ from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
 from collector.evaluator.problems.check_problems import ON, subject_of
 from collector.ingest.quarantine import EVALUATION
+from collector.ledger.counted import FOREVER
 from collector.ledger.state_step import Span
 from collector.queries.causes import analyse_causes, check_cause
 from collector.queries.exclusions import Exclusions
@@ -23,7 +24,6 @@ from inventory.model.alerting import Condition
 from inventory.protocol.refs import Ref
 from inventory.protocol.states import CheckStatus
 
-FOREVER: Final = 1 << 62
 MetCondition = tuple[CheckEntry, Span, Condition]
 MAX_SPANS: Final = 200  # spans an evaluation: a backlog of weeks must not hold up what is wrong now
 

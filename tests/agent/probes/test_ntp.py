@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from agent import probes
 from agent.clients.ntp_packet import EPOCH, KISS_CODES, NtpReply, build_request, offset_and_delay, parse_reply
-from agent.clients.tls.contexts import CLOCK_FLOOR
 from agent.probe import Limits, Outcome, ProbeContext
+from inventory.base.clock import CLOCK_FLOOR
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.chrony import chrony
 

@@ -32,6 +32,7 @@ from collector.web.agents import AgentsListener
 from collector.web.throughput import BLOCK, ThroughputServer
 from inventory.base.clock import SystemClock
 from inventory.protocol import wire
+from inventory.protocol.authority import SERVER_NAME
 from inventory.protocol.plan import CollectorAddress, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
@@ -92,7 +93,7 @@ class World:
 
     def hub(self, agent: str = "so-ttt", **more: Any) -> Hub:
         context = self.context(agent, **more)
-        return Hub(self.url, lambda: context, uplink_connection.SERVER_NAME)
+        return Hub(self.url, lambda: context, SERVER_NAME)
 
     def look(self, agent: str = "so-ttt", **more: Any) -> ProbeContext:
         return ProbeContext(10.0, Limits(), {}, hub=self.hub(agent, **more))
@@ -118,7 +119,7 @@ def probe(**params: Any) -> Probe:
 async def ask(world: World, head: str, context: ssl.SSLContext | None = None) -> tuple[Any, Any]:
     """A request in its raw bytes; its connection."""
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", world.listener.port, ssl=context or world.context(), server_hostname=pki.SERVER_NAME
+        "127.0.0.1", world.listener.port, ssl=context or world.context(), server_hostname=SERVER_NAME
     )
     writer.write(f"{head}\r\nHost: a\r\n\r\n".encode())
     return reader, writer
@@ -309,7 +310,7 @@ async def test_who_may_not_push_may_not_measure(world):
     world.wall += 91 * DAY * 1000
     assert await reason(other) == "'expired'"
     stranger = tls_context([world.authority.pem], None)
-    look.hub = Hub(world.url, lambda: stranger, uplink_connection.SERVER_NAME)
+    look.hub = Hub(world.url, lambda: stranger, SERVER_NAME)
     assert await reason(look, "up") == "'a client certificate of this collector is needed'"
     assert world.answers == {403: 5, 401: 1}
 
@@ -327,11 +328,11 @@ async def test_an_identity_that_cannot_be_used_says_so(world):
         return tls_context([world.authority.pem], world.directory / "nothing.pem")
 
     look = world.look()
-    look.hub = Hub(world.url, missing, uplink_connection.SERVER_NAME)
+    look.hub = Hub(world.url, missing, SERVER_NAME)
     outcome = await probe().run(look)
     assert outcome.state == UNKNOWN
     assert outcome.reason == "this agent's certificate cannot be used: No such file or directory"
-    look.hub = Hub("http://127.0.0.1:1", missing, uplink_connection.SERVER_NAME)
+    look.hub = Hub("http://127.0.0.1:1", missing, SERVER_NAME)
     assert "does not begin with https://" in (await probe().run(look)).reason
 
 

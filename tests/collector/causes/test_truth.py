@@ -6,9 +6,10 @@ from functools import cache
 
 import pytest
 
-from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
+from collector.causes.evidence import AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseVerdict
+from collector.ledger.counted import FOREVER
 from inventory.model.entities import Check
 from tests.support import histories
 from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, UP, Decidability, EstateHistory, random_world

@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from collector.keys import pki
+from inventory.protocol.authority import SERVER_NAME
 
 NOW = 1_790_000_000_000
 DAY = 86_400_000
@@ -44,8 +45,8 @@ def test_the_collectors_certificate_passes_a_strict_verifier_under_the_fixed_nam
     certificate = x509.load_pem_x509_certificate(pem)
     ca = x509.load_pem_x509_certificate(authority.pem.encode())
     verifier = PolicyBuilder().store(Store([ca])).time(certificate.not_valid_before_utc)
-    verifier.build_server_verifier(x509.DNSName(pki.SERVER_NAME)).verify(certificate, [])
-    assert pki.names_of(pem) == {pki.SERVER_NAME, "hub.example", "192.0.2.7"}
+    verifier.build_server_verifier(x509.DNSName(SERVER_NAME)).verify(certificate, [])
+    assert pki.names_of(pem) == {SERVER_NAME, "hub.example", "192.0.2.7"}
     assert pki.not_after(pem) == NOW + pki.SERVER_DAYS * DAY
 
 

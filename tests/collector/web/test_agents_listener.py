@@ -24,7 +24,9 @@ from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
+from inventory.base.trust import NO_CHECK_TIME
 from inventory.protocol import wire
+from inventory.protocol.authority import SERVER_NAME
 from inventory.protocol.machine import HEADER, SendingMachine, machine_text, read_machine
 
 NOW = 1_790_000_000_000
@@ -48,7 +50,7 @@ class Machine:
     def context(self, authority: pki.CertificateAuthority, certificate: str | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=authority.pem)
-        context.verify_flags |= ssl.VerifyFlags(client_certificates.NO_CHECK_TIME)
+        context.verify_flags |= NO_CHECK_TIME
         if certificate is not None:
             (self.directory / "cert").write_text(certificate)
             context.load_cert_chain(self.directory / "cert", self.directory / "key")
@@ -124,7 +126,7 @@ def signed_by(collector: Collector, response: aiohttp.ClientResponse, agent: str
 
 
 def named(**more: object) -> dict:
-    return {"server_hostname": pki.SERVER_NAME, **more}
+    return {"server_hostname": SERVER_NAME, **more}
 
 
 async def push(session: aiohttp.ClientSession, body: bytes = b"a push", kind: str = wire.PUSH_TYPE, **more) -> tuple:
@@ -334,9 +336,7 @@ async def test_enrolment_requests_that_are_none(collector, machine):
 
 async def raw(collector: Collector, machine: Machine, certificate: str | None):
     context = machine.context(collector.authority, certificate)
-    return await asyncio.open_connection(
-        "127.0.0.1", collector.listener.port, ssl=context, server_hostname=pki.SERVER_NAME
-    )
+    return await asyncio.open_connection("127.0.0.1", collector.listener.port, ssl=context, server_hostname=SERVER_NAME)
 
 
 async def test_garbage_instead_of_http_is_a_400_and_hurts_nobody(collector, machine):
@@ -413,7 +413,7 @@ def test_keys_are_private_kept_and_never_made_anew_over_something(tmp_path):
     keys_files.server(tmp_path / "pki", first, ("a.example",), NOW + DAY)
     assert certificate.read_bytes() == before
     keys_files.server(tmp_path / "pki", first, ("b.example",), NOW + DAY)
-    assert pki.names_of(certificate.read_bytes()) == {pki.SERVER_NAME, "b.example"}
+    assert pki.names_of(certificate.read_bytes()) == {SERVER_NAME, "b.example"}
     keys_files.server(tmp_path / "pki", first, ("b.example",), NOW + 200 * DAY)
     assert pki.not_after(certificate.read_bytes()) == NOW + (200 + pki.SERVER_DAYS) * DAY
     (tmp_path / "pki" / "ca.key").unlink()
