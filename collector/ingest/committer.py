@@ -207,8 +207,8 @@ class Committer:
                     deferred.append(DeferredBatch(number, *item.waits_since))
             spans += effect.spans
             events += [
-                AddedEvent(new.at, agent, new.check, new.kind, new.data, told)
-                for new, told in zip(effect.events, self._finding_budget.told(agent, effect.events), strict=True)
+                AddedEvent(new.at, agent, new.check, new.kind, new.data, finding)
+                for new, finding in zip(effect.events, self._finding_budget.findings(agent, effect.events), strict=True)
             ]
             if effect.dead_letters:
                 kept = self._dead_letter_budget.kept(agent, effect.dead_letters)

@@ -6,7 +6,7 @@ from typing import Final
 
 from collector.ingest.steps.effect import NewEvent
 
-MOST_PER_HOUR: Final = 60  # of one agent and kind; further events are stored, and told to nobody
+MOST_PER_HOUR: Final = 60  # of one agent and kind; further ones are events, for whoever looks at them
 HOUR: Final = 3_600.0
 
 
@@ -14,17 +14,17 @@ class FindingBudget:
     """Of each agent and kind only the newest says what is wrong (collector.evaluator.problems.findings)."""
 
     def __init__(self) -> None:
-        self._hours: dict[tuple[str, str], tuple[float, int]] = {}  # when its hour began, findings told in it
+        self._hours: dict[tuple[str, str], tuple[float, int]] = {}  # when its hour began, how many findings since
 
-    def told(self, agent: str, events: Sequence[NewEvent]) -> list[bool]:
+    def findings(self, agent: str, events: Sequence[NewEvent]) -> list[bool]:
         """Which of an agent's new events are findings: of a kind the last one, and so many in an hour."""
-        told, kinds, now = [False] * len(events), set[str](), time.monotonic()
+        kept, kinds, now = [False] * len(events), set[str](), time.monotonic()
         for place in range(len(events) - 1, -1, -1):
             event = events[place]
             if event.finding and event.kind not in kinds:
                 kinds.add(event.kind)
-                told[place] = self._may_tell((agent, event.kind), now)
-        return told
+                kept[place] = self._may_tell((agent, event.kind), now)
+        return kept
 
     def _may_tell(self, key: tuple[str, str], now: float) -> bool:
         since, count = self._hours.get(key, (now, 0))
