@@ -12,6 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.app.run import CollectorService
+from collector.budgets import BudgetsConfig
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from inventory.protocol.plan import Plan, decode
 from inventory.protocol.wire import Ack, Batch, Echo, Position, Push, Reading, encode_push
@@ -71,6 +72,7 @@ class CollectorHouse:
             inventory=folder,
             agents=AgentsConfig(listen="127.0.0.1:0"),
             operators=OperatorsConfig(listen="127.0.0.1:0"),
+            budgets=BudgetsConfig(plans_per_hour=100_000),  # how many is not what is tried
         )
         self.service: CollectorService
 

@@ -23,6 +23,7 @@ from agent.uplink.connection import Uplink, tls_context
 from alerts.channels.config import ChannelSettings
 from alerts.incident.entities import Command
 from collector.app.run import CollectorService
+from collector.budgets import BudgetsConfig
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.ingest.clock import EARLIEST_WALL
 from collector.ingest.recovery import mark_restored
@@ -345,6 +346,7 @@ class Province:
                 agents=AgentsConfig(listen="127.0.0.1:0"),
                 operators=OperatorsConfig(listen="127.0.0.1:0"),
                 alerts=ChannelSettings(from_="haidang@soctrang.example", relays=(self.relay.relay(),)),
+                budgets=BudgetsConfig(strangers_per_address=100),  # all agents come from one address here, at once
             ),
             self.clock,
         )

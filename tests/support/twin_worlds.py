@@ -16,6 +16,7 @@ import pytest
 
 from alerts.channels.config import ChannelSettings, RelaySettings
 from collector.app.run import CollectorService
+from collector.budgets import BudgetsConfig
 from collector.commands import offline
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.keys import files as keys_files
@@ -80,8 +81,6 @@ class TwinWorlds:
         self.agents: dict[tuple[str, str], PunctualAgent] = {}
         self.first_plans: dict[str, Plan] = {}  # agents' plans before the check "old" was taken out
         self.made_up_before: Plan | None = None  # one that ``told`` took before plans were signed
-        patch.setattr("collector.app.run._wall", self.clock.wall_ms)
-        patch.setattr("collector.ingest.ingest.SystemClock", lambda: self.clock)
         patch.setattr("collector.commands.offline.time", types.SimpleNamespace(time_ns=self._now_ns))
 
     def _now_ns(self) -> int:
@@ -93,6 +92,7 @@ class TwinWorlds:
             inventory=self.folder / "inventory",
             agents=AgentsConfig(listen="127.0.0.1:0"),
             operators=OperatorsConfig(listen="127.0.0.1:0"),
+            budgets=BudgetsConfig(plans_per_hour=100_000),  # how many is not what is tried
             alerts=ChannelSettings(
                 from_="haidang@example.vn",
                 relays=(RelaySettings(host="127.0.0.1", tls="none"),),
@@ -155,7 +155,7 @@ class TwinWorlds:
                 self.agents[name, agent].ingest = self.services[name].ingest
 
     async def _open(self, name: str) -> None:
-        service = self.services[name] = CollectorService(self.config(name))
+        service = self.services[name] = CollectorService(self.config(name), self.clock)
         await service.start()
         by_itself = [task for task in service.ingest._tasks if task.get_name() == "ingest-maintenance"]
         by_itself += service._tasks  # what would look at the clock at a moment of its own

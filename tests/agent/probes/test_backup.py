@@ -305,6 +305,10 @@ class TestReading:
         world.put("big.gz", content=gzip.compress(os.urandom(8_000_000), 1))
         await world.look(timeout=1.5, rate="1MiB")
         (process,) = map(psutil.Process, workers("read"))
+        for _ in range(100):  # it sees to that when it has started
+            if process.nice():
+                break
+            await asyncio.sleep(0.1)
         assert process.nice() == 19
         assert process.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
