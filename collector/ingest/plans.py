@@ -72,7 +72,7 @@ class Plans:
                 plan = plans.decode(body)
                 _judge_plan(plan)  # a store of before holds what was taken unjudged
                 self._compile(plan, digest)
-            except (msgspec.MsgspecError, KeyError, RecursionError, PlanError) as error:  # one agent's, and the others' are read
+            except (msgspec.MsgspecError, KeyError, RecursionError, PlanError) as error:  # one agent's
                 log.warning("a stored plan (%s) cannot be read, and counts as not known: %s", digest.hex(), error)
 
     def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
