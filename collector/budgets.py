@@ -25,9 +25,9 @@ class BudgetsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Each field is one budget. The least values are what an honest agent of three checks needs.
 
     Of a push: ``inflated`` and ``inflated_per_check`` bytes once it is inflated; ``asked_plan`` bytes of one that
-    brings plans that were asked for; ``results``; ``rows`` and ``rows_per_check`` runs, records and missing ranges
-    together; ``decoding_memory`` inflated bytes of all agents' large pushes in work. Of an agent:
-    ``pushes_at_once``, and ``uploading`` bytes of their bodies;
+    brings plans that were asked for; ``results``; ``texts`` characters of its reasons and records; ``rows`` and
+    ``rows_per_check`` runs, records and missing ranges together; ``decoding_memory`` inflated bytes of all
+    agents' large pushes in work. Of an agent: ``pushes_at_once``, and ``uploading`` bytes of their bodies;
     ``decoding_share`` ms of processor time a second for decoding, and ``decoding_burst`` ms of them saved up;
     ``plans_per_hour`` that it brings; ``reasons`` new texts saved up, and ``reasons_per_check`` of them an hour;
     ``stored`` bytes saved up, and ``stored_per_check`` of them a day.
@@ -39,6 +39,7 @@ class BudgetsConfig(msgspec.Struct, frozen=True, kw_only=True):
     inflated_per_check: Annotated[Size, _count(0, 64 * KIB)] = 256
     asked_plan: Annotated[Size, _count(64 * KIB, 16 * MIB)] = 4 * MIB
     results: Annotated[int, _count(1_000, 20_000)] = 2_500
+    texts: Annotated[Size, _count(64 * KIB, MIB)] = 256 * KIB
     rows: Annotated[int, _count(1_000, 20_000)] = 1_500
     rows_per_check: Annotated[int, _count(2, 1_000)] = 4
     decoding_memory: Annotated[Size, _count(MAX_INFLATED)] = 3 * MIB

@@ -17,7 +17,7 @@ from inventory.protocol.wire import MAX_ROWS, Batch
 HOUR: Final = 3_600.0
 DAY: Final = 86_400.0
 REPORT_AGAIN_AFTER: Final = HOUR  # between two findings about one agent and budget
-ROW_BYTES: Final = 64  # of the store for a span, an event, a dead letter
+MS_PER_CHARACTER: Final = 2e-4  # of processor time to read texts
 SEEN: Final = 1_024  # texts of an agent that are no new ones
 STORED_PER_DAY: Final = 8 << 20  # bytes that an agent without checks may have stored a day
 REASONS_PER_HOUR: Final = 200  # new texts of an agent without checks
@@ -69,7 +69,7 @@ class AgentUse:
         self.reasons = Allowance(config.reasons, 0, now)  # texts
         self.plans = Allowance(config.plans_per_hour, config.plans_per_hour / HOUR, now)
         self.asked_plans: set[bytes] = set()  # digests
-        self.seen: dict[str | Phrase, None] = {}  # texts heard lately
+        self.seen: set[int] = set()  # hashes of texts heard lately: the texts themselves may be large
         self.waiting = 0  # pushes in work
         self.checks = -1
         self.measure(config, checks)
@@ -154,6 +154,14 @@ class AgentBudgets:
             why = sentence("this agent has had more stored than its plan can produce; send again later")
             raise OverBudget("stored", why, wait=min(wait, HOUR))
 
+    def admit_texts(self, agent: str, size: int) -> None:
+        """So much is there to read in the texts of a batch. Raises OverBudget for too much at once."""
+        most = self.config.texts
+        if size > most:
+            why = sentence("more than {most:n} characters in a push; send fewer results at once", most=most)
+            raise OverBudget("texts", why)
+        self.decoded(agent, size * MS_PER_CHARACTER)
+
     def take_plan(self, agent: str, digest: bytes) -> None:
         """It brings one more plan, whose signature is to be looked at. Raises OverBudget when it brings too many."""
         use, now = self._uses[agent], self._monotonic()
@@ -168,12 +176,12 @@ class AgentBudgets:
 
     def is_new_reason(self, agent: str, reason: str | Phrase) -> bool:
         """Whether this text was not heard of the agent lately. It is from now on."""
-        seen = self._uses[agent].seen
-        if reason in seen:
+        seen, text = self._uses[agent].seen, hash(reason)
+        if text in seen:
             return False
         if len(seen) >= SEEN:
             seen.clear()
-        seen[reason] = None
+        seen.add(text)
         return True
 
     def may_give_reason(self, agent: str) -> bool:
@@ -186,9 +194,9 @@ class AgentBudgets:
         use.reasons.take(1.0, now)
         return True
 
-    def stored(self, agent: str, body: int, rows: int) -> None:
-        """A push of so many bytes goes into the store, and makes so many rows beside its own there."""
-        self._uses[agent].stored.left -= body + ROW_BYTES * rows
+    def stored(self, agent: str, size: int) -> None:
+        """So many bytes of what it pushed go into the store: its body, rows and their texts, sums."""
+        self._uses[agent].stored.left -= size
 
     # telling
 

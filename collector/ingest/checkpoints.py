@@ -17,6 +17,7 @@ from collector.store.records import QuarantinedAgent, SavedCheckpoint, StoredSum
 log = logging.getLogger("collector.ingest")
 
 SAVE_AFTER: Final = 30.0  # seconds within which a changed state is in a checkpoint, if the disk keeps up
+MAX_BUCKETS: Final = 1_000  # open ones of an agent, from which it is saved at once: a backlog has few results in each
 
 
 class MadeCheckpoint(NamedTuple):
@@ -52,6 +53,16 @@ class Checkpoints:
     def changed(self) -> list[str]:
         """All states that are newer than their checkpoints; those in quarantine are read again from these."""
         return [agent for agent in self._changed if agent not in self._held]
+
+    def crowded(self, agents: Iterable[str]) -> list[str]:
+        """Of these agents those with so many open buckets that to save them later would hold everybody up."""
+        return [
+            agent
+            for agent in agents
+            if agent in self._changed
+            and agent not in self._held
+            and self._fleet.agents[agent].sums.open_buckets > MAX_BUCKETS
+        ]
 
     async def save(self, agents: Sequence[str], last_batch: int) -> None:
         """Checkpoints, with the sums whose buckets are over, in one transaction. ``last_batch``: the newest row."""

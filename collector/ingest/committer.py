@@ -7,6 +7,7 @@ is half published.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -22,6 +23,7 @@ from collector.ingest.states.state import MAX_RECENT, AgentState, RecentFrames
 from collector.ingest.steps.apply import AddSums
 from collector.ingest.steps.dead_letters import DeadLetterBudget
 from collector.ingest.steps.effect import Effect
+from collector.ingest.steps.finding_budget import FindingBudget
 from collector.ledger.state_step import Span
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
@@ -31,6 +33,7 @@ log = logging.getLogger("collector.ingest")
 
 GROUP: Final = 256  # live pushes in a transaction
 BULK_GROUP: Final = 32  # pushes of a backlog in a transaction
+PUBLISH_AT_ONCE: Final = 0.01  # seconds for which publishing holds the loop: a backlog's sums are added up in it
 BULK_ROWS: Final = 4_000  # spans, events and dead letters of these, from which no further one is taken
 
 
@@ -58,7 +61,9 @@ class Committer:
         self._bulk: deque[CommitItem] = deque()
         self._wake = asyncio.Event()
         self._save_due = False
+        self._ending = False
         self._dead_letter_budget = DeadLetterBudget()
+        self._finding_budget = FindingBudget()
         self.checkpoints = Checkpoints(store, fleet)
         self.last_batch = 0  # the newest number
         self.groups = 0  # transactions since the start
@@ -101,17 +106,26 @@ class Committer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled. A failing disk fails the pushes of the moment, and nothing else."""
-        while True:
+        """Until :meth:`end`. A failing disk fails the pushes of the moment, and nothing else."""
+        while not self._ending:
             await self._wake.wait()
             group = self._next_group()
             if group:
                 await self._commit(group)
+                for agent in self.checkpoints.crowded({item.state.agent for item in group}):
+                    await self.save([agent])
             if self._save_due:
                 self._save_due = False
                 await self.save(self.checkpoints.due())
-            if not (self._live or self._bulk or self._save_due):
+            if not (self._live or self._bulk or self._save_due or self._ending):
                 self._wake.clear()
+        _fail([*self._live, *self._bulk], PushError(503, "the collector stops; try again", verdict="failed"))
+
+    def end(self) -> None:
+        """:meth:`run` returns once the group in hand is published: cancelled amid it, what it has put into the store
+        would be missing in the states that are saved last, or be saved twice."""
+        self._ending = True
+        self._wake.set()
 
     async def save(self, agents: Sequence[str]) -> None:
         """Checkpoints of these agents' states."""
@@ -154,11 +168,19 @@ class Committer:
                 self.failures = 0
             self.groups += 1
             self.committed += len(group)
-            for item in group:
-                try:
-                    self._publish_item(item)
-                except Exception as error:
-                    self._put_apart(item, PUBLICATION, error, item.batch or (item.placed.batch if item.placed else 0))
+            await self._publish_group(group)
+
+    async def _publish_group(self, group: list[CommitItem]) -> None:
+        """Others have a turn now and then."""
+        begun = time.monotonic()
+        for item in group:
+            try:
+                self._publish_item(item)
+            except Exception as error:
+                self._put_apart(item, PUBLICATION, error, item.batch or (item.placed.batch if item.placed else 0))
+            if time.monotonic() - begun > PUBLISH_AT_ONCE:
+                await asyncio.sleep(0)
+                begun = time.monotonic()
 
     def _put_apart(self, item: CommitItem, place: str, error: Exception, batch: int) -> None:
         """What failed is this item alone: its agent is in quarantine, and its push is not acknowledged."""
@@ -184,7 +206,10 @@ class Committer:
                 if item.waits_since is not None:
                     deferred.append(DeferredBatch(number, *item.waits_since))
             spans += effect.spans
-            events += [AddedEvent(new.at, agent, new.check, new.kind, new.data, new.finding) for new in effect.events]
+            events += [
+                AddedEvent(new.at, agent, new.check, new.kind, new.data, finding)
+                for new, finding in zip(effect.events, self._finding_budget.findings(agent, effect.events), strict=True)
+            ]
             if effect.dead_letters:
                 kept = self._dead_letter_budget.kept(agent, effect.dead_letters)
                 letters += [AddedDeadLetter(item.at, agent, new.reason, new.count, new.body) for new in kept]

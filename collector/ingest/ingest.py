@@ -79,7 +79,7 @@ class Ingest:
         garbage.spare_what_is_loaded()
         committing = asyncio.create_task(self.committer.run(), name="ingest-committer")
         committing.add_done_callback(self._committer_ended)
-        self._tasks.append(committing)
+        self._tasks.append(committing)  # the first: it is not cancelled
         await self.maintenance.begin()
         self._tasks.append(asyncio.create_task(self.maintenance.run(), name="ingest-maintenance"))
         self._tasks.append(asyncio.create_task(self.readmission.run(), name="ingest-readmission"))
@@ -92,8 +92,9 @@ class Ingest:
 
     async def stop(self) -> None:
         """After the listeners have stopped: everything into checkpoints, the clean end into the collector's life."""
-        for task in reversed(self._tasks):
+        for task in self._tasks[1:]:
             task.cancel()
+        self.committer.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.committer.save_all()

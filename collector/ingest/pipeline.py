@@ -212,14 +212,17 @@ class Pipeline:
 
     async def _commit(self, context: IngestContext, application: Application) -> None:
         self.reports.add_to(context.effect, context.state.agent, context.received)
-        self.budgets.stored(context.state.agent, len(context.body), context.effect.rows)
+        state, effect = context.state, context.effect
+        made = state.sums.made
+        self.budgets.stored(state.agent, len(context.body) + effect.size)
         row = _row(context, application.placing)
-        item = CommitItem(context.state, context.effect, context.received, row, add_sums=application.add_sums)
+        item = CommitItem(state, effect, context.received, row, add_sums=application.add_sums)
         await self.committer.submit(item, bulk=context.bulk)
+        self.budgets.stored(state.agent, state.sums.made - made)
 
     async def _commit_deferred(self, context: IngestContext) -> None:
         """The batch alone, with when it came by the boot-time clock; it is placed later."""
-        self.budgets.stored(context.state.agent, len(context.body), context.effect.rows)
+        self.budgets.stored(context.state.agent, len(context.body) + context.effect.size)
         waits_since = (self.clock.boot_id(), self.clock.boot_ms())
         item = CommitItem(context.state, context.effect, context.received, _row(context, None), waits_since)
         await self.committer.submit(item, bulk=context.bulk)

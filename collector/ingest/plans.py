@@ -69,8 +69,10 @@ class Plans:
         self._register(checks)
         for digest, body in stored:
             try:
-                self._compile(plans.decode(body), digest)
-            except (msgspec.MsgspecError, KeyError, RecursionError) as error:  # one agent's, and the others' are read
+                plan = plans.decode(body)
+                _judge_plan(plan)  # a store of before holds what was taken unjudged
+                self._compile(plan, digest)
+            except (msgspec.MsgspecError, KeyError, RecursionError, PlanError) as error:  # one agent's
                 log.warning("a stored plan (%s) cannot be read, and counts as not known: %s", digest.hex(), error)
 
     def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
@@ -201,8 +203,13 @@ def _decode_plan(agent: str, encoded: bytes) -> Plan:
         raise PlanError(f"not a plan: {error}") from None
     if plan.agent != agent:
         raise PlanError(f"a plan of agent {plan.agent!r}")
+    _judge_plan(plan)
+    return plan
+
+
+def _judge_plan(plan: Plan) -> None:
+    """Raises PlanError for numbers that cannot be."""
     if len(plan.checks) > MAX_CHECKS or len({check.uid for check in plan.checks}) != len(plan.checks):
         raise PlanError(f"more than {MAX_CHECKS} checks, or one of them twice")
     if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
         raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
-    return plan

@@ -19,6 +19,7 @@ HOUR: Final = 3_600_000
 RETURNS: Final = 2  # of machines that had been followed by another, within an hour
 SAME_RETURNS: Final = 4  # of addresses, where the machines' numbers are the same
 SAY_AGAIN: Final = HOUR // 2
+MOST_SAID: Final = 10  # times an hour that another machine is told of at once: what one says of itself may be made up
 RECENT: Final = 60_000  # ms for which a machine's last push need not be noted anew
 MOST_MACHINES: Final = 8  # of an agent
 KEEP_HEX: Final = 40
@@ -47,6 +48,7 @@ class _Seen(msgspec.Struct):
     conflict: int = -HOUR
     said: int = -HOUR  # when it was last told
     told: frozenset[tuple[str, str, str]] = frozenset()
+    at_once: list[int] = []  # when it was told before that was due, within the last hour
 
 
 class MachineWatch:
@@ -81,8 +83,12 @@ class MachineWatch:
         if len(several) < 2:
             return
         keys = frozenset(key for key, machine in seen.machines.items() if machine in several)
-        if now - seen.said >= SAY_AGAIN or keys - seen.told:
+        seen.at_once = [at for at in seen.at_once if now - at < HOUR]
+        again = now - seen.said >= SAY_AGAIN
+        if again or (keys - seen.told and len(seen.at_once) < MOST_SAID):
             seen.said, seen.told = now, keys
+            if not again:
+                seen.at_once.append(now)
             await self._registry.report_machines(sender.agent, several)
 
     def several(self, agent: str) -> list[AgentMachine]:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from inventory.base.text import printable
 
-STRANGERS_LOGGERS: Final = ("asyncio", "aiohttp", "collector.web")  # what these tell, anybody on the network can cause
+OTHERS_LOGGERS: Final = ("asyncio", "aiohttp", "collector.web", "collector.ingest.steps")  # others cause it
 MAX_MESSAGE: Final = 4_000  # characters of an event; the rest is cut
 MAX_TRACEBACK_LINE: Final = 500
 TRACEBACK_LINES: Final = 200  # the last ones
@@ -62,7 +62,7 @@ class RateLimit(logging.Filter):
 
     def __init__(
         self,
-        loggers: tuple[str, ...] = STRANGERS_LOGGERS,
+        loggers: tuple[str, ...] = OTHERS_LOGGERS,
         *,
         every: float = 1.0,
         monotonic: Callable[[], float] = time.monotonic,

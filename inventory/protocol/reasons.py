@@ -29,6 +29,9 @@ MAX_TEMPLATE: Final = 300
 MAX_VALUES: Final = 24
 MAX_DEPTH: Final = 4  # a reason within a reason within ...
 MAX_PARTS: Final = 256  # values of all of these together
+MAX_CHARACTERS: Final = 4 * MAX_SENTENCE  # of all these together: what says more is cut in any case
+CACHED: Final = 600  # characters of a reason that is remembered once it was read, templates and PARTs included
+PART: Final = 16  # characters that a value comes to, besides its own: in memory, and in the time to read it
 FIELD: Final = re.compile(r"\{(\w+)(?::(\w))?\}")
 _PLAIN: Final = "{0}"  # the template of what has none
 
@@ -147,28 +150,48 @@ def _value_to_wire(value: str) -> str | Phrase:
 
 def from_wire(received: str | Phrase) -> Reason:
     """What came, from whomever: bounded, as :func:`bounded` does it."""
-    return _from_wire(received) if is_bounded(received) else plain(in_english(received))
+    size = _size(received)
+    if size is None:
+        return plain(in_english(received))
+    return _from_wire(received) if size <= CACHED else _from_wire.__wrapped__(received)
 
 
 def is_bounded(received: str | Phrase) -> bool:
     """Whether what came may be a reason as it is: neither long nor wide nor deep. Looks at MAX_PARTS of it at most."""
+    return _size(received) is not None
+
+
+def text_size(received: str | Phrase) -> int:
+    """What it takes to read what came: about its characters."""
+    size = _size(received)
+    return MAX_SENTENCE if size is None else size
+
+
+def _size(received: str | Phrase) -> int | None:
+    """Characters of what came, and PART for each of its values; None: it is too long, too wide or too deep."""
     level: list[str | Phrase] = [received]
-    parts = 0
+    parts = characters = 0
     for depth in range(MAX_DEPTH + 2):
         parts += len(level)
         if parts > MAX_PARTS:
-            return False
-        phrases = [one for one in level if not isinstance(one, str)]
-        if any(len(one) > MAX_SENTENCE for one in level if isinstance(one, str)):
-            return False
+            return None
+        phrases = []
+        for one in level:
+            if isinstance(one, str):
+                characters += len(one)
+                if len(one) > MAX_SENTENCE:
+                    return None
+            elif depth > MAX_DEPTH or len(one.template) > MAX_TEMPLATE or len(one.values) > MAX_VALUES:
+                return None
+            else:
+                characters += len(one.template)
+                phrases.append(one)
+        if characters > MAX_CHARACTERS:
+            return None
         if not phrases:
-            return True
-        if depth > MAX_DEPTH or any(
-            len(one.template) > MAX_TEMPLATE or len(one.values) > MAX_VALUES for one in phrases
-        ):
-            return False
+            return characters + PART * parts
         level = [value for one in phrases for value in one.values]
-    return False
+    return None
 
 
 @lru_cache(maxsize=4096)  # a check that is down says the same every time
@@ -200,7 +223,9 @@ _decode: Final = msgspec.json.Decoder(Phrase).decode
 def pack(reason: str) -> str:
     """The reason as one text that :func:`unpack` reads; plain words are that text themselves."""
     phrase = to_wire(reason)
-    return phrase if isinstance(phrase, str) else _packed(phrase)
+    if isinstance(phrase, str):
+        return phrase
+    return _packed(phrase) if len(reason) <= CACHED else _packed.__wrapped__(phrase)
 
 
 @lru_cache(maxsize=4096)
@@ -227,11 +252,18 @@ def packed(value: object) -> str:
     raise NotImplementedError(f"{type(value).__name__} cannot be encoded")
 
 
+def is_packed(text: str) -> bool:
+    """Whether the text may be what :func:`pack` made of more than plain words."""
+    return text.startswith('["')
+
+
 def unpack(text: str) -> Reason:
     """The reason that was packed. What is no packed reason is plain words, as they are but for what is not seen."""
     if isinstance(text, Reason):
         return text
-    return _unpacked(text) if text.startswith('["') else _plain_words(text)
+    if not is_packed(text):
+        return _plain_words(text)
+    return _unpacked(text) if len(text) <= 2 * CACHED else _unpacked.__wrapped__(text)
 
 
 @lru_cache(maxsize=4096)

@@ -19,6 +19,9 @@ from inventory.protocol.wire import Batch, Run
 
 WIDTH: Final = FIVE_MINUTES
 FLUSH_AT: Final = 600  # results set aside before they are added up
+BUCKET_BYTES: Final = 64  # of the store, for a row of sums
+CELL_BYTES: Final = 8  # for a check in it
+NUMBER_BYTES: Final = 3  # for a number of that, which is mostly small
 
 
 SumColumn = Sequence[int | None]
@@ -50,6 +53,11 @@ class Sums:
         self._open = {(bucket.start, bucket.plan): bucket.cells for bucket in buckets}
         self._blocks: list[Block] = []
         self._pending = 0
+        self.made = 0  # bytes of the store that buckets and cells take, about, since the start
+
+    @property
+    def open_buckets(self) -> int:
+        return len(self._open)
 
     def add(self, plan: CompiledPlan, batch: Batch, placement: Placement, skips: Mapping[int, int]) -> None:
         """The results of a batch as placed, less the first ``skips`` (by place) of a check."""
@@ -99,11 +107,15 @@ class Sums:
             begin = end
 
     def _cell(self, start: int, plan: CompiledPlan, place: int) -> "array[int]":
-        bucket = self._open.setdefault((start, plan.digest), {})
+        bucket = self._open.get((start, plan.digest))
+        if bucket is None:
+            bucket = self._open[start, plan.digest] = {}
+            self.made += BUCKET_BYTES
         row = plan.rows[place]
         cell = bucket.get(row)
         if cell is None:
             cell = bucket[row] = empty(plan.widths[place])
+            self.made += CELL_BYTES + NUMBER_BYTES * len(cell)
         return cell
 
     def _flush(self) -> None:

@@ -4,15 +4,19 @@ What is shortened here is shortened in the body too that is stored, so that a re
 """
 
 import math
+from itertools import chain
+from typing import Final
 
 import msgspec
 
 from collector.ingest.budgets import TOO_MANY_REASONS, AgentBudgets
 from inventory.protocol.bounds import MOST
 from inventory.protocol.health import FIGURES
-from inventory.protocol.reasons import Phrase, in_english, is_bounded
+from inventory.protocol.reasons import Phrase, in_english, is_bounded, is_packed, text_size
 from inventory.protocol.records import BadRecord, checked_record
 from inventory.protocol.wire import Batch, Push, Record, Run, WireError
+
+PACKED_COSTS: Final = 4  # times what a reason of as many characters costs: it is JSON, and a record is judged twice
 
 
 def admit(push: Push) -> None:
@@ -31,12 +35,13 @@ def _admit_batch(batch: Batch) -> None:
 
 def with_bounded_texts(push: Push, agent: str, budgets: AgentBudgets) -> Push:
     """The push, or one whose reasons and records are shorter: too long ones are cut, and of new reasons the agent has
-    a budget. The same object when nothing had to be changed."""
+    a budget. The same object when nothing had to be changed. Raises OverBudget for more texts than are read at once."""
     if push.health and (unknown := len(push.health.keys() - FIGURES.keys())):
         budgets.exceeded["health_names"] += unknown
     batch = push.batch
     if batch is None or not (batch.reasons or batch.runs or batch.records):
         return push
+    budgets.admit_texts(agent, _size_of_texts(batch, budgets.config.texts))
     reasons = [(place, _bounded_reason(reason, agent, budgets)) for place, reason in batch.reasons]
     runs = [_bounded_run(run, agent, budgets) for run in batch.runs]
     records = [bounded_record(record) for record in batch.records]
@@ -48,6 +53,22 @@ def with_bounded_texts(push: Push, agent: str, budgets: AgentBudgets) -> Push:
         return push
     batch = msgspec.structs.replace(batch, reasons=reasons, runs=runs, records=records)
     return msgspec.structs.replace(push, batch=batch)
+
+
+def _size_of_texts(batch: Batch, most: int) -> int:
+    """What it takes to read them; past ``most`` they are not looked at."""
+    size = 0
+    for reason in chain((reason for _, reason in batch.reasons), (run.reason for run in batch.runs if run.reason)):
+        size += text_size(reason)
+        if size > most:
+            return size
+    for record in batch.records:
+        size += len(record.kind) + sum(_cost_of(text) for text in record.data.values() if isinstance(text, str))
+    return size
+
+
+def _cost_of(text: str) -> int:
+    return PACKED_COSTS * len(text) if is_packed(text) else len(text)
 
 
 def _bounded_reason(reason: str | Phrase, agent: str, budgets: AgentBudgets) -> str | Phrase:

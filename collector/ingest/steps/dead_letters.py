@@ -12,7 +12,7 @@ from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 from inventory.protocol.bounds import saturated
 from inventory.protocol.wire import Batch
 
-log = logging.getLogger("collector.ingest")
+log = logging.getLogger("collector.ingest.steps")
 
 MAX_ROWS_PER_BATCH: Final = 20  # further ones are counted in the last
 MAX_ROWS_PER_HOUR: Final = 200  # of one agent; further ones are only counted

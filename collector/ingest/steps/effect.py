@@ -1,10 +1,12 @@
 """The effect of a push on the store, besides its own row: gathered by the steps, written by the committer."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from collector.ledger.state_step import Span
+
+ROW_BYTES: Final = 64  # of the store for a span, an event, a dead letter, without its texts
 
 
 class NewEvent(NamedTuple):
@@ -37,3 +39,16 @@ class Effect(msgspec.Struct):
     def rows(self) -> int:
         """Rows of the store that it makes."""
         return len(self.spans) + len(self.events) + len(self.dead_letters)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the store that these take, about."""
+        size = ROW_BYTES * self.rows
+        size += sum(len(span.reason.encode(errors="replace")) for _, span in self.spans)
+        size += sum(len(event.kind) + _size_of(event.data) for event in self.events)
+        return size + sum(len(letter.reason) + len(letter.body) for letter in self.dead_letters)
+
+
+def _size_of(data: dict[str, Any]) -> int:
+    texts = (value for value in data.values() if isinstance(value, str))
+    return sum(len(name) + 8 for name in data) + sum(len(text.encode(errors="replace")) for text in texts)

@@ -13,7 +13,7 @@ from collector.store.interfaces.store import Store
 from inventory.base.text import clean_text
 from inventory.protocol.wire import Batch, Position, decode_push
 
-log = logging.getLogger("collector.ingest")
+log = logging.getLogger("collector.ingest.steps")
 
 MAX_PLAN_REQUESTS: Final = 20  # times a plan is asked for before a batch made under it is given up
 MAX_PLANS_ASKED: Final = 16  # plans of an agent of which it is remembered how often they were asked for

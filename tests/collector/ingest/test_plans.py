@@ -203,3 +203,19 @@ async def test_how_often_plans_were_asked_for_is_remembered_of_a_few(world: Inge
         await agent.push(agent.batch(agent.all(UP), plan=b"%08d" % number))
     [requests] = world.ingest.pipeline.sequencer._plan_requests.values()
     assert len(requests) == MAX_PLANS_ASKED
+
+
+@pytest.mark.parametrize("hold", [0, -5, 2**60])
+async def test_a_stored_plan_of_before_that_cannot_be_is_not_known_after_a_restart(
+    world: IngestWorld, hold: int
+) -> None:
+    agent = await world.agent()
+    await agent.look_and_push(UP, UP, UP)
+    odd = plan_of(hold=hold)
+    await world.ingest.store.write(lambda tx: tx.plans.add(odd.digest, "a1", odd.encode(), T0))
+    await world.crash()
+    assert world.ingest.plans.compiled_plan("a1", odd.digest) is None
+    assert world.ingest.plans.compiled_plan("a1", agent.plan.digest) is not None
+    agent.ingest = world.ingest
+    assert (await agent.look_and_push(UP, UP, UP)).verdict in ("taken", "reposition")
+    assert not world.ingest.fleet.quarantine.agents

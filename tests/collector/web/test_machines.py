@@ -99,7 +99,7 @@ async def test_a_machine_that_says_ever_new_things_costs_little() -> None:
         await watched.comes(f"{number:x}", "a", every=10)
     assert len(watched.watch._seen["a"].machines) <= 8
     assert len(watched.watch._seen["a"].turns) <= 64
-    assert len(watched.register.reported) <= 1_000
+    assert 1 <= len(watched.register.reported) <= 11
 
 
 def machine(start: str, boot: str, address: str, serial: int = 1) -> AgentMachine:

@@ -45,5 +45,6 @@ def test_what_strangers_cannot_cause_is_all_told() -> None:
     limit = RateLimit(monotonic=lambda: 5.0)
     assert all(limit.filter(record("collector.ingest", "agent %s is odd")) for _ in range(10))
     assert all(limit.filter(record("collector.web.agents", "enrolled %s", logging.INFO)) for _ in range(10))
+    assert [limit.filter(record("collector.ingest.steps.x", "the chain of %s")) for _ in range(2)] == [True, False]
     assert [limit.filter(record("asyncio", "short of files")) for _ in range(3)] == [True, False, False]
     assert limit.filter(record("asyncioo", "short of files"))
