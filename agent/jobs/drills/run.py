@@ -231,7 +231,7 @@ def _adopt_orphans() -> None:
 def _exclusive(directory: Path, name: str) -> Iterator[None]:
     """One run of a drill at a time. Raises CannotDrill."""
     files.make_directory(directory)
-    with (directory / f".{name}.running").open("ab") as lock:
+    with os.fdopen(files.open_to_append(directory / f".{name}.running"), "ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

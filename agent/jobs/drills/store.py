@@ -1,6 +1,7 @@
 """The store of restore drill records on the disk, ``DRILL.json`` each, and the outcome of a drill by its record."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from datetime import tzinfo
 from pathlib import Path
@@ -120,7 +121,7 @@ class DrillStore:
     def _writing(self) -> Iterator[None]:
         """One writer at a time, the agent and whoever records a drill by hand."""
         files.make_directory(self.directory)
-        with (self.directory / ".lock").open("ab") as lock:
+        with os.fdopen(files.open_to_append(self.directory / ".lock"), "ab") as lock:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from collector.config import CollectorConfig
+from collector.config import CollectorConfig, why_nobodys_name
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import AuditFilter
@@ -84,17 +84,14 @@ class Guard:
         if self.open:
             return self._with_form_token("anyone", "admin", "open")
         if (vouched := self._vouched(request, client)) is not None:
-            return vouched
+            return _proven(request, vouched)
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme and needs != "public":
             return await self._by_header(scheme.lower(), credentials.strip(), client)
         if secret := request.cookies.get(cookie_name(client)):
             name = await self.sessions.user_of(secret, self._password_of)
             if name is not None and (user := self.users.find(name)) is not None:
-                principal = Principal(name, OF_ROLE[user.role], "session", form_token(secret))
-                if request.method not in SAFE_METHODS and not has_proof(request) and request.path.startswith("/api/"):
-                    raise BadRequest("from where this is sent has to be said: give an Origin header", 403)
-                return principal
+                return _proven(request, Principal(name, OF_ROLE[user.role], "session", form_token(secret)))
         return STRANGER
 
     async def log_in(self, name: str, password: str, client: RemoteClient) -> str | None:
@@ -209,7 +206,7 @@ class Guard:
         if not (client.proxied and self._proxy.user_header):
             return None
         names = request.headers.getall(self._proxy.user_header, ())
-        if len(names) != 1 or not (name := names[0].strip()) or len(name) > 100 or not name.isprintable():
+        if len(names) != 1 or not (name := names[0].strip()) or len(name) > 100 or why_nobodys_name(name):
             return None
         user = self.users.find(name)
         role = user.role if user is not None else self._proxy.role
@@ -227,6 +224,14 @@ class Guard:
 def cookie_name(client: RemoteClient) -> str:
     """By HTTPS the name that binds the cookie to this host and to HTTPS."""
     return f"__Host-{COOKIE}" if client.scheme == "https" else COOKIE
+
+
+def _proven(request: web.BaseRequest, principal: Principal) -> Principal:
+    """One whose browser proves who it is by itself, whatever page makes it send: a form has its token, the API needs to
+    be told from where. Raises BadRequest."""
+    if request.method not in SAFE_METHODS and not has_proof(request) and request.path.startswith("/api/"):
+        raise BadRequest("from where this is sent has to be said: give an Origin header", 403)
+    return principal
 
 
 def _note_users(tx: Transaction, now: int, digest: str, users: Mapping[str, str]) -> None:

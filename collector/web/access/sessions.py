@@ -2,12 +2,16 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Final
 
+from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import StoredSession
+
+log = logging.getLogger("collector.access")
 
 TOKEN_BYTES: Final = 32
 MAX_OF_ONE: Final = 20  # sessions of one person; the one unused for longest makes way
@@ -58,12 +62,20 @@ class Sessions:
         now = self._wall()
         held = password_of(session.user)
         if held is None or not hmac.compare_digest(_mark(held), session.mark) or self._is_over(session, now):
-            await self._end([session.hash])
+            del self._held[session.hash]
+            await self._write_if_possible(lambda tx: tx.sessions.end([session.hash]))
             return None
         if now - session.seen >= SEEN_EVERY:
             self._held[session.hash] = session._replace(seen=now)
-            await self._store.write(lambda tx: tx.sessions.touch(session.hash, now))
+            await self._write_if_possible(lambda tx: tx.sessions.touch(session.hash, now))
         return session.user
+
+    async def _write_if_possible(self, work: Callable[[Transaction], None]) -> None:
+        """What is only bookkeeping keeps nobody from looking while the disk is full."""
+        try:
+            await self._store.write(work)
+        except StoreError as error:
+            log.warning("what became of a session could not be written: %s", error)
 
     async def end(self, secret: str) -> None:
         """Logged out. Raises StoreError."""
