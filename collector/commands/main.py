@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"haidang-collector: this user may not use {where}: run this as root, or as the service", file=sys.stderr)
         return FAILED
     except OSError as error:
-        print(f"haidang-collector: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = error.filename or "the collector's files"
+        print(f"haidang-collector: {where}: {error.strerror or error}", file=sys.stderr)
         return FAILED
     except (CommandFailed, StoreError) as error:
         print(f"haidang-collector: {error}", file=sys.stderr)

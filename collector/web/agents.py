@@ -183,6 +183,11 @@ class AgentsListener:
         except (TimeoutError, ConnectionError):
             response = _problem(408, "the request did not come in time")
             response.force_close()
+        except (StoreError, OSError) as error:  # a full disk: who comes again is served then
+            log.warning("%s of an agent cannot be answered: %s", name, error)
+            response = _problem(503, "the collector cannot keep this now, try again")
+            response.headers["Retry-After"] = str(math.ceil(RETRY_AFTER))
+            response.force_close()
         if name == "push":
             response.headers[VERSIONS_HEADER] = versions_text()
         self.requests[name, response.status] += 1

@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -31,6 +33,7 @@ from inventory.base.http_listener import HostNames
 log = logging.getLogger("collector.access")
 
 MAX_PROVEN: Final = 1000  # credentials proven by password kept (hashed), so that not every request costs 100 ms
+MAX_UNWRITTEN: Final = 1000  # logins that the audit does not have yet
 MAX_CREDENTIALS: Final = 2_000  # characters of an Authorization header
 USERS_CHANGED: Final = "change of users"  # in the audit
 WHOSE_FILE: Final = "the users' file"  # there: whoever may write it
@@ -55,6 +58,7 @@ class Guard:
             _digest(str(one.token)): Principal(one.name, OF_SCOPE[one.scope], "token") for one in operators.tokens
         }
         self._proven: dict[bytes, tuple[str, str]] = {}  # credentials' digest: user, and what was kept of the password
+        self._logins: deque[tuple[int, str, Mapping[str, Any]]] = deque(maxlen=MAX_UNWRITTEN)  # not yet in the audit
         self._key = secrets.token_bytes(32)  # of form tokens that hang on no session
         self.session_seconds = operators.session_life // 1000
         self._store = store
@@ -95,12 +99,12 @@ class Guard:
         return STRANGER
 
     async def log_in(self, name: str, password: str, client: RemoteClient) -> str | None:
-        """What the cookie of a new session holds; None for a wrong name or password. Raises BadRequest, StoreError."""
+        """What the cookie of a new session holds; None for a wrong name or password. Raises BadRequest."""
         user = await self._verified(name, password, client)
         if user is None:
             return None
         secret = await self.sessions.begin(name, str(user.password))
-        await self.note(name, "log in", {"by": "session", "address": client.address})
+        await self._note_login(name, {"by": "session", "address": client.address})
         return secret
 
     async def run(self) -> None:
@@ -129,6 +133,8 @@ class Guard:
                     noted = digest
                 except StoreError as error:
                     log.error("the change of the users' file could not be written into the audit: %s", error)
+            with contextlib.suppress(StoreError):  # it was told when it was first tried
+                await self._write_logins()
             await asyncio.sleep(USERS_EVERY)
 
     async def log_out(self, secret: str, name: str, client: RemoteClient) -> None:
@@ -140,6 +146,30 @@ class Guard:
         """A row of the audit. Raises StoreError."""
         now = self._wall()
         await self._store.write(lambda tx: tx.audit.add(now, who, what, data))
+
+    async def _note_login(self, who: str, data: Mapping[str, Any]) -> None:
+        """The same of a login, later if it has to be: who comes to see why the disk is full is let in."""
+        self._logins.append((self._wall(), who, data))
+        try:
+            await self._write_logins()
+        except StoreError as error:
+            log.error("%s logged in, and the audit cannot say so before it can be written: %s", who, error)
+
+    async def _write_logins(self) -> None:
+        rows = tuple(self._logins)
+        if not rows:
+            return
+        self._logins.clear()
+
+        def work(tx: Transaction) -> None:
+            for at, who, data in rows:
+                tx.audit.add(at, who, "log in", data)
+
+        try:
+            await self._store.write(work)
+        except StoreError:
+            self._logins.extendleft(reversed(rows))
+            raise
 
     def check_form(self, principal: Principal, given: str) -> None:
         """That a form comes from a page that was made for this one. Raises BadRequest."""
@@ -174,7 +204,7 @@ class Guard:
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
         self._proven[digest] = (name, str(found.password))
-        await self.note(name, "log in", {"by": "password", "address": client.address})
+        await self._note_login(name, {"by": "password", "address": client.address})
         return self._with_form_token(name, OF_ROLE[found.role], "password")
 
     async def _verified(self, name: str, password: str, client: RemoteClient) -> KnownUser | None:

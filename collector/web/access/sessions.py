@@ -37,7 +37,8 @@ class Sessions:
         return len(self._held)
 
     async def begin(self, user: str, password: str) -> str:
-        """A new one of this person, whose kept password is this; gives what the cookie holds. Raises StoreError."""
+        """A new one of this person, whose kept password is this; gives what the cookie holds. One that
+        the store cannot take ends with this process."""
         secret, now = secrets.token_urlsafe(TOKEN_BYTES), self._wall()
         session = StoredSession(_hash(secret), user, _mark(password), now, now)
         own = sorted((one for one in self._held.values() if one.user == user), key=lambda one: one.seen)
@@ -47,7 +48,7 @@ class Sessions:
             tx.sessions.end(too_many)
             tx.sessions.add(session)
 
-        await self._store.write(work)
+        await self._write_if_possible(work)
         for one in too_many:
             self._held.pop(one, None)
         self._held[session.hash] = session

@@ -304,6 +304,27 @@ async def test_sessions_go_on_while_the_store_cannot_write(
         await held.end(secret)  # who logs out is told that it did not last
 
 
+async def test_who_comes_while_the_disk_is_full_gets_in_and_the_audit_has_it_later(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard, port = running.service.guard, running.service.operators_port
+
+    async def full(work: object) -> None:
+        raise StoreError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running.service.store, "write", full)
+        async with Browser(port) as browser:
+            assert await browser.log_in("viewer") == 303
+            assert (await browser.get("/"))[0] == 200
+        assert (await running.get("/", headers=basic("admin")))[0] == 200
+        assert (await running.get("/", headers=basic("admin", "wrong password")))[0] == 401
+    assert [who for who, what, _ in await audited(running.service) if what == "log in"] == []
+    await guard._write_logins()
+    await guard._write_logins()
+    assert [who for who, what, _ in await audited(running.service) if what == "log in"] == ["viewer", "admin"]
+
+
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from collector.web.access import throttle as module
 
