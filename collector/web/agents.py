@@ -231,6 +231,8 @@ class AgentsListener:
 
         try:
             body = await _body(request, MAX_BODY, REQUEST_TIME, arrived)
+            if why := self._registry.revocations.why_void(peer.agent, peer.serial):  # while it came
+                raise _Refused(403, why)
             ack = await self._push(peer.agent, body, int((time.monotonic() - begun) * 1000))
         except PushError as refused:
             answer = _problem(refused.status, refused.message)
@@ -305,12 +307,13 @@ class AgentsListener:
         return self._certificate(agent, issued)
 
     async def _renew(self, request: web.BaseRequest) -> web.Response:
-        peer = await self._agent(request, expired=True)
+        await self._agent(request, expired=True)
+        renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
+        peer = await self._agent(request, expired=True)  # a person may have decided while the body came
         if self._plans.plan(peer.agent) is None:
             raise _Refused(403, "unknown")
         if await self._machines.judge(_sender(peer, request)) == "replaced":
             raise _Refused(403, "replaced")
-        renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
         try:
             issued = await self._registry.renew(peer.agent, renewal.csr, peer.serial, peer.not_after)
         except RenewalRefused as refused:

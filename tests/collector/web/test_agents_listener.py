@@ -601,3 +601,28 @@ async def test_while_nothing_can_be_kept_it_says_come_again(collector, machine, 
         session.post("/v1/enroll", json=body, **named()) as response,
     ):
         assert response.status == 200, "the code is as good as before"
+
+
+@pytest.mark.parametrize("path", ["renew", "push"])
+async def test_what_was_begun_before_a_revocation_is_refused_after_it(collector, machine, path):
+    """Who has stolen an identity keeps the body of a renewal back until it is revoked."""
+    certificate = collector.certificate(machine)
+    begun, kind = asyncio.Event(), {"Content-Type": wire.PUSH_TYPE}
+
+    async def body():
+        text = msgspec.json.encode({"csr": machine.csr})
+        yield text[:5]
+        begun.set()
+        await asyncio.sleep(0.2)
+        yield text[5:]
+
+    async with collector.session(machine, certificate) as session:
+        asking = asyncio.create_task(session.post(f"/v1/{path}", data=body(), headers=kind, **named()).__aenter__())
+        await begun.wait()
+        await asyncio.sleep(0.05)
+        await collector.registry.revoke("so-ttt", "an", "stolen")
+        response = await asking
+        assert (response.status, (await response.json())["error"]) == (403, "revoked")
+        response.close()
+    assert (await collector.registry.certificates()).get("so-ttt") is None, "nothing was issued"
+    assert collector.pushed == []
