@@ -10,10 +10,12 @@ import msgspec
 from alerts.channels.config import ChannelSettings
 from collector.budgets import BudgetsConfig
 from inventory.base.problems import Invalid, Problem
+from inventory.base.text import clean_line
 from inventory.base.types import Duration, Secret
 from inventory.yaml import settings
 
 USER_NAME = r"^[^:\s\x00-\x1f\x7f]([^:\x00-\x1f\x7f]*[^:\s\x00-\x1f\x7f])?$"
+PROGRAMS = ("agent ", "the ", "an unknown ")  # so begin the names that the audit gives to who is no person
 DEFAULT = Path("/etc/haidang/collector.yaml")
 DAY = 86_400_000
 HOUR = 3_600_000
@@ -188,6 +190,13 @@ def parse_address(text: str) -> ListenAddress:
     return ListenAddress(host, int(port))
 
 
+def why_nobodys_name(name: str) -> str:
+    """Why the audit and the pages could not name a person so, as the end of a sentence; or ""."""
+    if clean_line(name) != name:
+        return "holds what cannot be seen"
+    return "is how the audit names programs" if name.startswith(PROGRAMS) else ""
+
+
 def _semantic_mistakes(config: CollectorConfig) -> list[tuple[str, str]]:
     """What single values cannot show."""
     mistakes: list[tuple[str, str]] = []
@@ -242,6 +251,7 @@ def _operators_mistakes(operators: OperatorsConfig) -> list[tuple[str, str]]:
         if len(token.token) < 20:
             mistakes.append(("operators.tokens", f"the token of {token.name} is shorter than 20 characters"))
     names = [*(user.name for user in operators.users), *(token.name for token in operators.tokens)]
+    mistakes += (("operators", f"the name {name!r} {why}") for name in names if (why := why_nobodys_name(name)))
     for name in sorted({name for name in names if names.count(name) > 1}):
         mistakes.append(("operators", f"two of the users and tokens are called {name}: the audit could not tell them"))
     if (operators.certificate is None) != (operators.key is None):

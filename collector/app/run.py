@@ -312,7 +312,7 @@ async def serve(config: CollectorConfig) -> int:
 
 def _lock(config: CollectorConfig) -> TextIO:
     """One collector a state directory. Raises CannotStart, OSError."""
-    file = (config.state_dir / "lock").open("a")
+    file = os.fdopen(files.open_to_append(config.state_dir / "lock"), "a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -136,10 +136,16 @@ def _restore(config: CollectorConfig, file: Path, read: Callable[[BinaryIO], Non
         fresh.rename(config.database)
         files.sync(config.state_dir)
     key, certificate = copied.get("ca.key"), copied.get("ca.pem")
-    if key is not None and certificate is not None and not config.keys.exists():
-        keys_files.install(config.keys, pki.CertificateAuthority(key, certificate))
+    whole = keys_files.is_authority(config.keys)
+    if key is not None and certificate is not None and not whole:
+        authority = pki.CertificateAuthority(key, certificate)
+        if config.keys.exists():
+            kept = _free_name(config.keys)
+            config.keys.rename(kept)
+            done.append(f"What was in {config.keys} made no CA; it is kept as {kept}.")
+        keys_files.install(config.keys, authority)
         done.append("The CA came with it: agents go on as before.")
-    elif certificate is not None and files.read(config.keys / "ca.pem") != certificate:
+    elif certificate is not None and whole and files.read(config.keys / "ca.pem") != certificate:
         done.append(f"{config.keys} holds another CA than the copy: agents enrolled with that one are strangers.")
     if (users := copied.get(USERS)) is not None and not config.users_file.exists():
         files.replace(config.users_file, users, mode=MODE)
@@ -155,12 +161,17 @@ def _note_restore(tx: Transaction, who: str, file: Path, incarnation: str) -> No
 
 
 def _move_aside(database: Path) -> Path:
-    """Move the store and its log out of the way, under a name that is free."""
-    number = 1
-    while (kept := database.with_name(f"{database.name}.before-{number}")).exists():
-        number += 1
+    """Move the store and its log out of the way."""
+    kept = _free_name(database)
     for ending in ("-wal", "-shm", ""):
         old = Path(f"{database}{ending}")
         if old.exists():
             old.rename(f"{kept}{ending}")
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.name}.before-{number}")).exists():
+        number += 1
     return kept

@@ -19,12 +19,14 @@ from collector.config import CollectorConfig, CommandFailed
 from collector.store.errors import StoreError
 from inventory.base import owner
 from inventory.base.problems import Invalid
+from inventory.base.text import clean_line, clean_text
 from inventory.base.types import duration_ms, duration_text
 from inventory.base.version import VERSION
 
 OK, FAILED = 0, 1
 ROLES = ("viewer", "operator", "admin")
 HOUR, LONGEST_CODE = 3_600_000, 7 * 86_400_000  # ms
+MAX_WHO = 100  # characters
 OPENS_FILES_FIRST = ("backup", "restore", "user")
 # what comes in malformed is counted and answered with 400; a line for each would fill the disk
 QUIET = {"aiohttp.access": logging.WARNING, "aiohttp.server": logging.CRITICAL}
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "password":
             return _password()
         config = configs.read(arguments.config)
-        if arguments.command not in OPENS_FILES_FIRST:
+        if arguments.command not in OPENS_FILES_FIRST and getattr(arguments, "export", None) is None:
             owner.go_on_as_owner(config.state_dir)
         code: int = arguments.work(config, arguments)
         return code
@@ -50,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"haidang-collector: this user may not use {where}: run this as root, or as the service", file=sys.stderr)
         return FAILED
     except OSError as error:
-        print(f"haidang-collector: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = error.filename or "the collector's files"
+        print(f"haidang-collector: {where}: {error.strerror or error}", file=sys.stderr)
         return FAILED
     except (CommandFailed, StoreError) as error:
         print(f"haidang-collector: {error}", file=sys.stderr)
@@ -211,7 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, default=configs.DEFAULT, metavar="FILE", help=f"({configs.DEFAULT})")
     person = argparse.ArgumentParser(add_help=False)
-    person.add_argument("--who", default=_user(), help="who does this, for the audit (the user logged in)")
+    words = "who does this, for the audit (the user logged in)"
+    person.add_argument("--who", type=_person, default=_user(), help=words)
 
     def command(name: str, work: object, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
         subparser = commands.add_parser(name, parents=[common, *parents], help=words, description=words)
@@ -227,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     code.add_argument("--url", default="", help="how the agent reaches this collector (agents.url)")
     revoke = command("revoke", _revoke, "void every certificate of an agent, at once", person)
     revoke.add_argument("agent", metavar="AGENT")
-    revoke.add_argument("--reason", default="", help="why, for the audit")
+    revoke.add_argument("--reason", type=clean_line, default="", help="why, for the audit")
     keep = command("keep", _keep, "of machines that run as one agent, keep one; without MACHINE list them", person)
     keep.add_argument("agent", metavar="AGENT")
     keep.add_argument("machine", nargs="?", default="", metavar="MACHINE", help="as the list names it")
@@ -297,7 +301,7 @@ def _user_options(
 def _exclude_options(exclude: argparse.ArgumentParser) -> None:
     exclude.add_argument("begins", nargs="?", metavar="FROM", help="local time of the province, '2026-11-30 17:30'")
     exclude.add_argument("ends", nargs="?", metavar="TO")
-    exclude.add_argument("--reason", help="why, for whoever reads the figures later")
+    exclude.add_argument("--reason", type=clean_line, help="why, for whoever reads the figures later")
     for name, words in (
         ("agency", "agencies"),
         ("site", "sites"),
@@ -317,6 +321,13 @@ def _code_life(text: str) -> int:
     if not 60_000 <= life <= LONGEST_CODE:
         raise argparse.ArgumentTypeError("a code is valid for a minute at least and 7d at the most")
     return life
+
+
+def _person(text: str) -> str:
+    name = clean_text(text, MAX_WHO)
+    if not name:
+        raise argparse.ArgumentTypeError("the audit needs a name")
+    return name
 
 
 def _user() -> str:

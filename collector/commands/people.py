@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from collector.commands.offline import existing_store
-from collector.config import USER_NAME, CollectorConfig, CommandFailed, Role
+from collector.config import USER_NAME, CollectorConfig, CommandFailed, Role, why_nobodys_name
 from collector.store.audit_chain import GENESIS, chained
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Transaction
@@ -28,12 +28,16 @@ from inventory.base.types import Secret
 
 T = TypeVar("T")
 
+HEAD_DIGITS: Final = 18  # of the number of a row
+
 
 def add_user(config: CollectorConfig, name: str, role: Role, who: str, *, password: bool) -> list[str]:
     """A new user; ``password``: whether one is asked for (else only a proxy can vouch for them)."""
     users = _users(config)
     if not re.fullmatch(USER_NAME, name) or len(name) > 100:
         raise CommandFailed(f"{name!r} cannot be a name: letters, digits and the like, no colon")
+    if why := why_nobodys_name(name):
+        raise CommandFailed(f"{name!r} cannot be a name: it {why}")
     operators = config.operators
     taken = {*users, *(user.name for user in operators.users), *(token.name for token in operators.tokens)}
     if name in taken:
@@ -99,7 +103,9 @@ def verify_file(file: Path, head: str) -> list[str]:
     try:
         with file.open(encoding="utf-8") as lines:
             newest = verify_export(lines)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CommandFailed(f"{file} is no whole audit as it was written: {error}") from None
     if head and _head(head) != newest:
         raise CommandFailed(f"{file} ends at {newest}, not at {head}")
@@ -199,7 +205,7 @@ def _read(config: CollectorConfig, work: Callable[[Transaction], T]) -> T:
 def _head(text: str) -> AuditHead:
     number, _, digits = text.partition(":")
     try:
-        return AuditHead(int(number), bytes.fromhex(digits))
+        return AuditHead(int(number[:HEAD_DIGITS]), bytes.fromhex(digits))
     except ValueError:
         raise CommandFailed(f"{text!r} is not the head of an audit; it looks like 17:5f3a...") from None
 

@@ -33,6 +33,15 @@ def authority(directory: Path, now: int) -> pki.CertificateAuthority:
         ) from None
 
 
+def is_authority(directory: Path) -> bool:
+    """Whether the files there make a CA."""
+    try:
+        pki.CertificateAuthority(files.read(directory / "ca.key"), files.read(directory / "ca.pem"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def trusted(certificates: Iterable[Path]) -> list[str]:
     """The CAs of other collectors, in PEM. Raises KeysBroken."""
     texts = []

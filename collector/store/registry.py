@@ -48,7 +48,7 @@ class EnrolmentRefused(Exception):
 
 
 class RenewalRefused(Exception):
-    """``code`` is "replaced", "a new code is needed" or "too many renewals"."""
+    """``code`` is "revoked", "replaced", "a new code is needed" or "too many renewals"."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -89,13 +89,13 @@ class Registry:
     # -- codes and enrolment
 
     async def make_code(self, agent: str, who: str, life: int = CODE_LIFE) -> str:
-        """A new enrolment code for the agent, valid for ``life`` ms (a week at the most). Unused ones end now."""
+        """A new enrolment code for the agent, valid for ``life`` ms (a week at the most). Those of before end now."""
         code, secret = pki.new_code(self.authority)
         now = self._wall()
         life = min(life, LONGEST_CODE_LIFE)
 
         def work(tx: Transaction) -> None:
-            tx.codes.end_unused(agent)
+            tx.codes.end(agent)
             tx.codes.add(EnrolmentCode(pki.secret_hash(secret), agent, now, now + life))
             tx.audit.add(now, who, "code", {"agent": agent, "hours": round(life / CODE_LIFE, 2)})
 
@@ -188,6 +188,8 @@ class Registry:
         how = "kept" if kept is not None and serial <= int(kept.up_to, 16) else "renewed"
 
         def work(tx: Transaction) -> pki.SignedCertificate:
+            if why := self.revocations.why_void(agent, serial):  # since it was asked
+                raise RenewalRefused(why)
             if tx.certificates.issued(agent, how, now - DAY, now + DAY) >= self._renewals:
                 raise RenewalRefused("too many renewals")
             issued = self._issue(tx, agent, csr, now, how, serial)
@@ -201,19 +203,24 @@ class Registry:
         return issued
 
     async def revoke(self, agent: str, who: str, reason: str) -> None:
-        """Void every certificate issued to the agent so far, and its unused codes. Counts when this returns."""
+        """Void every certificate issued to the agent so far, and its codes. Counts when this returns."""
         now = self._wall()
         self.revocations.merge(await self._store.read(lambda tx: tx.revocations.all()))
         revocation = Revocation(agent, await self._highest(agent, now), now, who, reason)
         self.revocations.add(revocation)
 
         def work(tx: Transaction) -> None:
-            tx.codes.end_unused(agent)
+            tx.codes.end(agent)
             tx.revocations.add(revocation)
             tx.kept_machines.remove(agent)
             tx.audit.add(now, who, "revoke", {"agent": agent, "reason": reason})
 
         await self._store.write(work)
+        highest = await self._highest(agent, now)
+        if highest > revocation.up_to:  # another process issued one meanwhile, to who had shown what was good then
+            late = msgspec.structs.replace(revocation, up_to=highest)
+            self.revocations.add(late)
+            await self._store.write(lambda tx: tx.revocations.add(late))
 
     async def certificates(self) -> dict[str, RegisteredCertificate]:
         """For each agent ever enrolled, its newest certificate."""
@@ -238,6 +245,7 @@ class Registry:
         decision = KeptMachine(agent, await self._highest(agent, now), kept, tuple(others), now, who)
 
         def work(tx: Transaction) -> None:
+            tx.codes.end(agent)  # one who stays away does not come back by the code that let it in
             tx.kept_machines.put(decision)
             tx.audit.add(now, who, "keep", {"agent": agent, "machine": kept.ident, "address": kept.address})
 

@@ -183,6 +183,11 @@ class AgentsListener:
         except (TimeoutError, ConnectionError):
             response = _problem(408, "the request did not come in time")
             response.force_close()
+        except (StoreError, OSError) as error:  # a full disk: who comes again is served then
+            log.warning("%s of an agent cannot be answered: %s", name, error)
+            response = _problem(503, "the collector cannot keep this now, try again")
+            response.headers["Retry-After"] = str(math.ceil(RETRY_AFTER))
+            response.force_close()
         if name == "push":
             response.headers[VERSIONS_HEADER] = versions_text()
         self.requests[name, response.status] += 1
@@ -226,6 +231,8 @@ class AgentsListener:
 
         try:
             body = await _body(request, MAX_BODY, REQUEST_TIME, arrived)
+            if why := self._registry.revocations.why_void(peer.agent, peer.serial):  # while it came
+                raise _Refused(403, why)
             ack = await self._push(peer.agent, body, int((time.monotonic() - begun) * 1000))
         except PushError as refused:
             answer = _problem(refused.status, refused.message)
@@ -300,12 +307,13 @@ class AgentsListener:
         return self._certificate(agent, issued)
 
     async def _renew(self, request: web.BaseRequest) -> web.Response:
-        peer = await self._agent(request, expired=True)
+        await self._agent(request, expired=True)
+        renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
+        peer = await self._agent(request, expired=True)  # a person may have decided while the body came
         if self._plans.plan(peer.agent) is None:
             raise _Refused(403, "unknown")
         if await self._machines.judge(_sender(peer, request)) == "replaced":
             raise _Refused(403, "replaced")
-        renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
         try:
             issued = await self._registry.renew(peer.agent, renewal.csr, peer.serial, peer.not_after)
         except RenewalRefused as refused:

@@ -8,6 +8,7 @@ from alerts.incident.entities import Command, Incident
 from collector.evaluator.alerting import AlertingService
 from collector.queries.reader import LedgerReader
 from collector.web.query_params import BadRequest
+from inventory.base.text import clean_line
 
 ActionName = Literal["acknowledge", "snooze", "comment", "close"]
 MAX_TEXT: Final = 2_000  # characters of a comment
@@ -40,13 +41,14 @@ class IncidentActions:
         now = self._reader.wall()
         if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):
             raise BadRequest("until ought to be a time within the next 31 days")
-        if what == "comment" and not body.text.strip():
-            raise BadRequest("a comment ought to say something")
         if len(body.text) > MAX_TEXT:
             raise BadRequest(f"a text has at most {MAX_TEXT} characters")
+        text = clean_line(body.text).strip()  # it goes onto pages, into mails and the audit
+        if what == "comment" and not text:
+            raise BadRequest("a comment ought to say something")
         incident = await self.find(key)
         if not incident.open:
             raise BadRequest("this incident is closed", 409)
-        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip(), by=by)
+        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=text, by=by)
         await self._alerting.evaluator.command(command)
         return await self.find(key)

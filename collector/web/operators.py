@@ -238,7 +238,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return json_error(other.reason, other.status)
     except StoreError as error:
         log.warning("%s cannot be answered: %s", request.path, error)
-        return json_error("the store cannot be read at the moment", 503)
+        return json_error("the store cannot be used at the moment", 503)
     except (ConnectionError, TimeoutError):
         raise
     except Exception:

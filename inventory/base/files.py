@@ -166,8 +166,9 @@ def make_directory(path: Path) -> Path:
     return path
 
 
-def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Put ``content`` at ``path`` in one step. With ``durable`` it is on the disk when this returns. Raises OSError."""
+def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True, group: int | None = None) -> None:
+    """Put ``content`` at ``path`` in one step. With ``durable`` it is on the disk when this returns. ``group``: whose
+    it is besides its owner's, the directory's where none is given. Raises OSError."""
     with Directory(path.parent) as directory:
         beside = fresh_name(path.name)
         descriptor = directory.create(beside, mode)
@@ -176,6 +177,8 @@ def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = Tr
                 with os.fdopen(descriptor, "wb", closefd=False) as file:
                     file.write(content)
                 directory.hand_over(descriptor)  # root enrols, the agent's own user reads
+                if group is not None:
+                    os.fchown(descriptor, -1, group)
                 if durable:
                     os.fsync(descriptor)
             finally:

@@ -1,11 +1,13 @@
 """Problems in files that people write: file, line, key and a plain sentence, all of them at once."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from inventory.base.files import open_to_read
 from inventory.base.text import printable
 
 MAX_PROBLEM_KEY: Final = 300  # characters
@@ -66,9 +68,12 @@ NOWHERE = Place("", 0, "", {})
 
 
 def read_text(path: Path, name: str, problems: list[Problem], *, limit: int, save_as: str = "UTF-8") -> str | None:
-    """The text of a file that people write; None, with its problem, when it cannot be had. ``limit``: bytes."""
+    """The text of a file that people write; None, with its problem, when it cannot be had. ``limit``: bytes.
+
+    Root follows no link that another user laid: what is wrong with a text is told with words of it.
+    """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_to_read(path), "rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         problems.append(Problem(name, 0, "", f"cannot be read: {error.strerror}"))

@@ -151,6 +151,10 @@ def commands_of(place: Path) -> list[tuple[str, ...]]:
         ("exclude", "2026-01-01 10:00", "2026-01-01 11:00", "--reason", "works"),
         ("exclude",),
         ("exclude", "--withdraw", "1"),
+        ("release",),
+        ("user", "list"),
+        ("audit",),
+        ("audit", "--verify"),
         ("backup", str(place / "root" / f"copy-{time.monotonic_ns()}")),
     ]
 
@@ -254,6 +258,9 @@ def test_root_is_led_nowhere_by_what_lies_in_the_collectors_directory(
         "lock": [("restore", str(copy))],
         "pki": [("code", "so"), ("backup", f"{copy}-2")],
         "pki/ca.key": [("code", "so"), ("backup", f"{copy}-3")],
+        "users.yaml": [("user", "list"), ("user", "remove", "an"), ("backup", f"{copy}-4"), ("restore", str(copy))],
+        "pki.new": [("restore", str(copy))],
+        "pki.before-1": [("restore", str(copy))],
     }
     for name, commands in tried.items():
         with laid_at(service.state / name, laid, root):
@@ -297,6 +304,31 @@ def test_backups_go_where_root_says_and_not_where_links_lead(service: Service, p
         assert code == 1, text
     assert foreign(service.state) == []
     service.assert_whole() if service.process else None
+
+
+def test_an_audit_that_is_roots_alone_is_proven_by_root(service: Service, root: RootsOwn, place: Path) -> None:
+    service.start()
+    assert service.command("code", "so")[0] == 0
+    code, text = service.command("audit", "--format", "json")
+    assert code == 0
+    (place / "mine").mkdir(mode=0o700)
+    file = place / "mine" / "audit.json"
+    file.write_text(text)
+    code, text = service.command("audit", "--export", str(file))
+    assert code == 0, text
+    assert "each as it was written" in text
+
+
+def test_users_in_a_directory_of_the_services_are_led_nowhere(service: Service, root: RootsOwn, place: Path) -> None:
+    """Where the users' file is another directory's than the state's, whoever owns that."""
+    theirs = own(place / "theirs")
+    text = service.file.read_text().replace("operators: {", f"operators: {{users_file: {theirs / 'users.yaml'}, ")
+    service.file.write_text(text)
+    (theirs / "users.yaml").symlink_to(root.file)
+    for words in (("list",), ("add", "an", "--no-password")):
+        _, text = service.command("user", *words)
+        root.assert_untouched(text)
+        assert "of root alone" not in text
 
 
 def test_who_may_not_use_the_directory_is_told_so(service: Service) -> None:

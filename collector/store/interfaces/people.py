@@ -29,8 +29,8 @@ class CodeRepository(Protocol):
 
     def use(self, secret_hash: bytes, at: int, key: bytes) -> None: ...
 
-    def end_unused(self, agent: str) -> None:
-        """The agent's codes that nobody used are none any more."""
+    def end(self, agent: str) -> None:
+        """None of the agent's codes is answered any more, nor is one that was used answered again."""
 
     def prune(self, before: int, limit: int) -> int:
         """Delete those that ended before a moment; gives how many."""

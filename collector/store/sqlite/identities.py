@@ -35,8 +35,9 @@ class SqliteCodes:
         sql = "UPDATE enrolment_codes SET used_at = ?, used_key = ? WHERE secret_hash = ?"
         self._db.execute(sql, (at, key, secret_hash))
 
-    def end_unused(self, agent: str) -> None:
+    def end(self, agent: str) -> None:
         self._db.execute("DELETE FROM enrolment_codes WHERE agent = ? AND used_at IS NULL", (agent,))
+        self._db.execute("UPDATE enrolment_codes SET expires_at = 0 WHERE agent = ?", (agent,))
 
     def prune(self, before: int, limit: int) -> int:
         sql = "SELECT secret_hash FROM enrolment_codes WHERE expires_at < ? LIMIT ?"

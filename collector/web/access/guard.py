@@ -3,18 +3,20 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
-from collector.config import CollectorConfig
+from collector.config import CollectorConfig, why_nobodys_name
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import AuditFilter
@@ -31,6 +33,7 @@ from inventory.base.http_listener import HostNames
 log = logging.getLogger("collector.access")
 
 MAX_PROVEN: Final = 1000  # credentials proven by password kept (hashed), so that not every request costs 100 ms
+MAX_UNWRITTEN: Final = 1000  # logins that the audit does not have yet
 MAX_CREDENTIALS: Final = 2_000  # characters of an Authorization header
 USERS_CHANGED: Final = "change of users"  # in the audit
 WHOSE_FILE: Final = "the users' file"  # there: whoever may write it
@@ -55,6 +58,7 @@ class Guard:
             _digest(str(one.token)): Principal(one.name, OF_SCOPE[one.scope], "token") for one in operators.tokens
         }
         self._proven: dict[bytes, tuple[str, str]] = {}  # credentials' digest: user, and what was kept of the password
+        self._logins: deque[tuple[int, str, Mapping[str, Any]]] = deque(maxlen=MAX_UNWRITTEN)  # not yet in the audit
         self._key = secrets.token_bytes(32)  # of form tokens that hang on no session
         self.session_seconds = operators.session_life // 1000
         self._store = store
@@ -84,26 +88,23 @@ class Guard:
         if self.open:
             return self._with_form_token("anyone", "admin", "open")
         if (vouched := self._vouched(request, client)) is not None:
-            return vouched
+            return _proven(request, vouched)
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme and needs != "public":
             return await self._by_header(scheme.lower(), credentials.strip(), client)
         if secret := request.cookies.get(cookie_name(client)):
             name = await self.sessions.user_of(secret, self._password_of)
             if name is not None and (user := self.users.find(name)) is not None:
-                principal = Principal(name, OF_ROLE[user.role], "session", form_token(secret))
-                if request.method not in SAFE_METHODS and not has_proof(request) and request.path.startswith("/api/"):
-                    raise BadRequest("from where this is sent has to be said: give an Origin header", 403)
-                return principal
+                return _proven(request, Principal(name, OF_ROLE[user.role], "session", form_token(secret)))
         return STRANGER
 
     async def log_in(self, name: str, password: str, client: RemoteClient) -> str | None:
-        """What the cookie of a new session holds; None for a wrong name or password. Raises BadRequest, StoreError."""
+        """What the cookie of a new session holds; None for a wrong name or password. Raises BadRequest."""
         user = await self._verified(name, password, client)
         if user is None:
             return None
         secret = await self.sessions.begin(name, str(user.password))
-        await self.note(name, "log in", {"by": "session", "address": client.address})
+        await self._note_login(name, {"by": "session", "address": client.address})
         return secret
 
     async def run(self) -> None:
@@ -132,6 +133,8 @@ class Guard:
                     noted = digest
                 except StoreError as error:
                     log.error("the change of the users' file could not be written into the audit: %s", error)
+            with contextlib.suppress(StoreError):  # it was told when it was first tried
+                await self._write_logins()
             await asyncio.sleep(USERS_EVERY)
 
     async def log_out(self, secret: str, name: str, client: RemoteClient) -> None:
@@ -143,6 +146,30 @@ class Guard:
         """A row of the audit. Raises StoreError."""
         now = self._wall()
         await self._store.write(lambda tx: tx.audit.add(now, who, what, data))
+
+    async def _note_login(self, who: str, data: Mapping[str, Any]) -> None:
+        """The same of a login, later if it has to be: who comes to see why the disk is full is let in."""
+        self._logins.append((self._wall(), who, data))
+        try:
+            await self._write_logins()
+        except StoreError as error:
+            log.error("%s logged in, and the audit cannot say so before it can be written: %s", who, error)
+
+    async def _write_logins(self) -> None:
+        rows = tuple(self._logins)
+        if not rows:
+            return
+        self._logins.clear()
+
+        def work(tx: Transaction) -> None:
+            for at, who, data in rows:
+                tx.audit.add(at, who, "log in", data)
+
+        try:
+            await self._store.write(work)
+        except StoreError:
+            self._logins.extendleft(reversed(rows))
+            raise
 
     def check_form(self, principal: Principal, given: str) -> None:
         """That a form comes from a page that was made for this one. Raises BadRequest."""
@@ -177,7 +204,7 @@ class Guard:
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
         self._proven[digest] = (name, str(found.password))
-        await self.note(name, "log in", {"by": "password", "address": client.address})
+        await self._note_login(name, {"by": "password", "address": client.address})
         return self._with_form_token(name, OF_ROLE[found.role], "password")
 
     async def _verified(self, name: str, password: str, client: RemoteClient) -> KnownUser | None:
@@ -209,7 +236,7 @@ class Guard:
         if not (client.proxied and self._proxy.user_header):
             return None
         names = request.headers.getall(self._proxy.user_header, ())
-        if len(names) != 1 or not (name := names[0].strip()) or len(name) > 100 or not name.isprintable():
+        if len(names) != 1 or not (name := names[0].strip()) or len(name) > 100 or why_nobodys_name(name):
             return None
         user = self.users.find(name)
         role = user.role if user is not None else self._proxy.role
@@ -227,6 +254,14 @@ class Guard:
 def cookie_name(client: RemoteClient) -> str:
     """By HTTPS the name that binds the cookie to this host and to HTTPS."""
     return f"__Host-{COOKIE}" if client.scheme == "https" else COOKIE
+
+
+def _proven(request: web.BaseRequest, principal: Principal) -> Principal:
+    """One whose browser proves who it is by itself, whatever page makes it send: a form has its token, the API needs to
+    be told from where. Raises BadRequest."""
+    if request.method not in SAFE_METHODS and not has_proof(request) and request.path.startswith("/api/"):
+        raise BadRequest("from where this is sent has to be said: give an Origin header", 403)
+    return principal
 
 
 def _note_users(tx: Transaction, now: int, digest: str, users: Mapping[str, str]) -> None:

@@ -38,9 +38,10 @@ class Origins:
         if not self._is_proxy(peer):
             local = all((one := address_of(end)) is not None and one.is_loopback for end in (peer, here))
             return RemoteClient(peer, host, "https" if tls else "http", proxied=False, private=tls or local)
-        address = self._forwarded_for(request, peer)
+        behind = self._forwarded_for(request)
+        address = behind or peer
         scheme = _last(request, "X-Forwarded-Proto").lower()
-        at_the_proxy = (behind := address_of(address)) is not None and behind.is_loopback
+        at_the_proxy = (said := address_of(behind)) is not None and said.is_loopback
         # a proxy that says nothing is trusted to have asked its clients for TLS; one that says http has not
         private = scheme in ("https", "") or at_the_proxy
         scheme = scheme if scheme in _PORTS else "https" if tls else "http"
@@ -62,16 +63,18 @@ class Origins:
         address = address_of(peer)
         return address is not None and any(address in network for network in self._proxies)
 
-    def _forwarded_for(self, request: web.BaseRequest, peer: str) -> str:
-        """The last address that no trusted proxy has: those before it, anybody can have written."""
-        said = [one.strip() for value in request.headers.getall("X-Forwarded-For", ()) for one in value.split(",")]
+    def _forwarded_for(self, request: web.BaseRequest) -> str:
+        """The last address that no trusted proxy has: those before it, anybody can have written. "": none."""
+        said = [one for value in request.headers.getall("X-Forwarded-For", ()) for one in value.split(",")]
+        furthest = ""
         for text in reversed(said):
-            address = address_of(text)
+            address = address_of(_without_port(text.strip()))
             if address is None:
-                return peer
-            if not self._is_proxy(text):
-                return str(address)
-        return peer if not said else str(address_of(said[0]))
+                return ""
+            furthest = str(address)
+            if not self._is_proxy(furthest):
+                break
+        return furthest
 
 
 def is_foreign(request: web.BaseRequest, client: RemoteClient) -> bool:
@@ -102,6 +105,12 @@ def throttled_as(address: str) -> str:
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
     return address
+
+
+def _without_port(text: str) -> str:
+    """Some proxies write 203.0.113.5:40000 or [2001:db8::5]:40000."""
+    host, colon, port = text.rpartition(":")
+    return host if colon and port.isdecimal() and (host.endswith("]") or ":" not in host) else text
 
 
 def _with_port(authority: str, scheme: str) -> str:

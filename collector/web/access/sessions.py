@@ -2,12 +2,16 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Final
 
+from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import StoredSession
+
+log = logging.getLogger("collector.access")
 
 TOKEN_BYTES: Final = 32
 MAX_OF_ONE: Final = 20  # sessions of one person; the one unused for longest makes way
@@ -33,7 +37,8 @@ class Sessions:
         return len(self._held)
 
     async def begin(self, user: str, password: str) -> str:
-        """A new one of this person, whose kept password is this; gives what the cookie holds. Raises StoreError."""
+        """A new one of this person, whose kept password is this; gives what the cookie holds. One that
+        the store cannot take ends with this process."""
         secret, now = secrets.token_urlsafe(TOKEN_BYTES), self._wall()
         session = StoredSession(_hash(secret), user, _mark(password), now, now)
         own = sorted((one for one in self._held.values() if one.user == user), key=lambda one: one.seen)
@@ -43,7 +48,7 @@ class Sessions:
             tx.sessions.end(too_many)
             tx.sessions.add(session)
 
-        await self._store.write(work)
+        await self._write_if_possible(work)
         for one in too_many:
             self._held.pop(one, None)
         self._held[session.hash] = session
@@ -58,12 +63,20 @@ class Sessions:
         now = self._wall()
         held = password_of(session.user)
         if held is None or not hmac.compare_digest(_mark(held), session.mark) or self._is_over(session, now):
-            await self._end([session.hash])
+            del self._held[session.hash]
+            await self._write_if_possible(lambda tx: tx.sessions.end([session.hash]))
             return None
         if now - session.seen >= SEEN_EVERY:
             self._held[session.hash] = session._replace(seen=now)
-            await self._store.write(lambda tx: tx.sessions.touch(session.hash, now))
+            await self._write_if_possible(lambda tx: tx.sessions.touch(session.hash, now))
         return session.user
+
+    async def _write_if_possible(self, work: Callable[[Transaction], None]) -> None:
+        """What is only bookkeeping keeps nobody from looking while the disk is full."""
+        try:
+            await self._store.write(work)
+        except StoreError as error:
+            log.warning("what became of a session could not be written: %s", error)
 
     async def end(self, secret: str) -> None:
         """Logged out. Raises StoreError."""

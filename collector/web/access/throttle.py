@@ -58,12 +58,12 @@ class LoginThrottle:
         """
         known = ("known", f"{account}\0{address}")
         if (account, address) in self._known and self._under_way[known] < MAX_OF_KNOWN:
-            places, hashing = [known], self._hashing_known
+            places, counted, hashing = [known], [known], self._hashing_known
         else:
             places, hashing = [("address", address), ("account", account)], self._hashing
-        if any(self._under_way[place] >= _MOST[place[0]] for place in (*places, _ALL)):
+            counted = [*places, _ALL]
+        if any(self._under_way[place] >= _MOST[place[0]] for place in counted):
             raise TooManyAttempts
-        counted = [*places, _ALL]
         self._under_way.update(counted)
         try:
             async with hashing:

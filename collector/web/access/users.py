@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +10,7 @@ import msgspec
 import yaml
 
 from collector.config import OperatorUser, Role
-from inventory.base.files import replace
+from inventory.base.files import is_root, replace
 from inventory.base.problems import Invalid
 from inventory.base.types import Secret
 from inventory.yaml import settings
@@ -103,10 +102,9 @@ def write_users(path: Path, users: Mapping[str, KnownUser], state_dir: Path) -> 
     """Replace the file in one step, readable for the service whose ``state_dir`` it is. Raises OSError."""
     content = {"users": {name: {"role": one.role, "password": str(one.password)} for name, one in users.items()}}
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000)
-    replace(path, (_HEAD + text).encode(), mode=MODE)
-    if os.geteuid() == 0 and path.parent != state_dir and state_dir.exists():
-        # in root's own directory the file is root's, and the service's group reads it
-        os.chown(path, -1, state_dir.stat().st_gid, follow_symlinks=False)
+    elsewhere = is_root() and path.parent != state_dir and state_dir.exists()
+    # in root's own directory the file is root's, and the service's group reads it
+    replace(path, (_HEAD + text).encode(), mode=MODE, group=state_dir.stat().st_gid if elsewhere else None)
 
 
 def _signature(path: Path) -> _Signature:

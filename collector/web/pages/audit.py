@@ -43,6 +43,7 @@ class AuditPages:
         before = whole_number(query, "before", MAX_TIME, MAX_TIME)
         rows, head = await self._reader.read(lambda tx: (tx.audit.newest(chosen, ROWS + 1, before), tx.audit.head()))
         kept = {name: value for name in (*FIELDS, "lang") if (value := query.get(name))}
+        fields = urlencode([(name, value) for name in FIELDS if (value := query.get(name))])
         more = urlencode({**kept, "before": str(rows[ROWS - 1].number)}) if len(rows) > ROWS else ""
         return self._draw(
             request,
@@ -52,6 +53,7 @@ class AuditPages:
             head=head,
             asked_for={name: query.get(name, "") for name in FIELDS},
             more=more,
+            keep=f"&{fields}" if fields else "",
         )
 
     def _filter(self, request: web.Request) -> AuditFilter:

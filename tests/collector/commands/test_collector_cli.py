@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import os
 import re
 import signal
@@ -383,9 +384,28 @@ def test_another_authority_in_place_is_said_and_kept(place, tmp_path, capsys):
     assert pki.CertificateAuthority((other.config.keys / "ca.key").read_bytes(), mine.encode())
 
 
+@pytest.mark.parametrize("lost", ["ca.key", "ca.pem", "both", "broken"])
+def test_a_restore_brings_back_an_authority_that_was_lost_in_its_place(place, tmp_path, capsys, lost):
+    asyncio.run(feed(place))
+    backup.backup(place.config, tmp_path / "copy")
+    keys = place.config.keys
+    held = {name: (keys / name).read_bytes() for name in ("ca.key", "ca.pem")}
+    for name in held:
+        if lost in (name, "both"):
+            (keys / name).unlink()
+    if lost == "broken":
+        (keys / "ca.key").write_bytes(held["ca.key"][:50])
+    assert place.run("restore", str(tmp_path / "copy")) == 0
+    out = capsys.readouterr().out
+    assert "made no CA; it is kept as" in out and "The CA came with it" in out
+    assert {name: (keys / name).read_bytes() for name in held} == held
+    assert keys.with_name("pki.before-1").is_dir()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("operators: {users: [{name: agent so-ttt, password: 'scrypt:16:0:0'}]}\n", "is how the audit names programs"),
         ("stat_dir: x\n", "collector.yaml:1: stat_dir: is not a key known here; did you mean state_dir?"),
         ("agents: {listen: 8443}\n", "'8443' is not an address to listen at; write it like"),
         ("agents: {listen: '::1:8443'}\n", "is not an address to listen at"),
@@ -518,6 +538,10 @@ def test_users_are_added_changed_and_removed_beside_a_running_collector(place, m
         (("add", "a:n"), "con đò sang sông\n", "cannot be a name"),
         (("add", " an"), "con đò sang sông\n", "cannot be a name"),
         (("add", "a\x1bn"), "con đò sang sông\n", "cannot be a name"),
+        (("add", "a\u202en"), "con đò sang sông\n", "holds what cannot be seen"),
+        (("add", "admin\u3164"), "con đò sang sông\n", "holds what cannot be seen"),
+        (("add", "agent so-ttt"), "con đò sang sông\n", "how the audit names programs"),
+        (("add", "the users' file"), "con đò sang sông\n", "how the audit names programs"),
         (("add", "x" * 101), "con đò sang sông\n", "cannot be a name"),
         (("add", "prometheus"), "con đò sang sông\n", "there is a user or token prometheus already"),
         (("passwd", "nobody"), "con đò sang sông\n", "there is no user nobody"),
@@ -580,7 +604,29 @@ def test_the_audit_is_exported_and_proven(place, tmp_path, capsys):
     assert place.run("audit", "--verify") == 0
     assert place.run("audit", "--verify", "--head", head) == 1
     assert "cut off" in capsys.readouterr().err
-    assert place.run("audit", "--head", "x") == 1
+    for wrong in ("x", "9" * 40 + ":ab", "-5:ab"):
+        assert place.run("audit", f"--head={wrong}") == 1
+    file.write_text('{"number": 1, "at": 99999999999999999999, "who": "a", "what": "b", "data": "{}", "hash": ""}')
+    assert place.run("audit", "--export", str(file)) == 1
+    assert place.run("audit", "--export", str(tmp_path)) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_words_from_the_command_line_are_one_line_of_what_can_be_seen(place, capsys):
+    asyncio.run(feed(place))
+    hostile = "a\u202eb\nc\x1b[31m\udcff"
+    span = ("2026-11-30 10:00", "2026-11-30 11:00")
+    assert place.run("exclude", *span, "--check", "portal", "--reason", hostile, "--who", hostile) == 0
+    assert place.run("revoke", "so-ttt", "--reason", hostile, "--who", hostile) == 0
+    capsys.readouterr()
+    assert place.run("exclude") == 0
+    assert "portal: ab c[31m? (ab c[31m?)" in capsys.readouterr().out
+    assert place.run("audit", "--format", "json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for row in rows[-2:]:
+        assert (row["who"], json.loads(row["data"])["reason"]) == ("ab c[31m?",) * 2
+    with pytest.raises(SystemExit):
+        place.run("revoke", "so-ttt", "--who", " \n")
 
 
 def test_a_restore_ends_sessions_brings_the_users_and_is_in_the_audit(place, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from collector.keys import pki
 from collector.store import prune
 from collector.store.opening import open_store
-from collector.store.records import Revocation
+from collector.store.records import AgentMachine, Revocation
 from collector.store.registry import CODE_LIFE, DAY, EnrolmentRefused, Registry, RenewalRefused
 from collector.store.revocations import Revocations
 from inventory.base import files
@@ -129,6 +129,45 @@ async def test_revoking_voids_what_was_issued_and_unused_codes_not_what_comes_af
     clock.step_wall(-1000)
     _, new = await registry.enrol(await secret_for(registry), new_csr())
     assert not voids("so-ttt", new.serial)
+
+
+@pytest.mark.parametrize("what", ["revoke", "keep", "another code"])
+async def test_who_was_shut_out_does_not_come_back_by_the_code_that_let_it_in(registry, clock, what):
+    """The answer to a code is given again within the hour, as long as nobody has decided anything since."""
+    secret, csr = await secret_for(registry), new_csr()
+    await registry.enrol(secret, csr)
+    await registry.enrol(secret, csr)
+    machines = [AgentMachine("b", f"s{n}", "n", f"192.0.2.{n}", "0" * 40, NOW, NOW) for n in (1, 2)]
+    if what == "revoke":
+        await registry.revoke("so-ttt", "an", "stolen")
+    elif what == "keep":
+        await registry.keep("so-ttt", machines[0], machines[1:], "an")
+    else:
+        await secret_for(registry)
+    assert await refusal(registry, secret, csr) == "expired"
+    clock.step_wall(-CODE_LIFE // 2)
+    assert await refusal(registry, secret, csr) == "expired"
+
+
+async def test_what_is_issued_while_a_revocation_is_written_is_void_too(registry, monkeypatch):
+    """By a collector beside the command, to who had asked before."""
+    secret, csr = await secret_for(registry), new_csr()
+    _, old = await registry.enrol(secret, csr)
+    write, issued = registry._store.write, []
+
+    async def slowly(work):
+        monkeypatch.setattr(registry._store, "write", write)
+        issued.append((await registry.enrol(secret, csr))[1].serial)
+        with pytest.raises(RenewalRefused, match="revoked"):
+            await registry.renew("so-ttt", new_csr(), old.serial, old.not_after)
+        return await write(work)
+
+    monkeypatch.setattr(registry._store, "write", slowly)
+    await registry.revoke("so-ttt", "an", "stolen")
+    assert all(registry.revocations.is_revoked("so-ttt", serial) for serial in (old.serial, *issued))
+    assert await refusal(registry, secret, csr) == "expired"
+    _, new = await registry.enrol(await secret_for(registry), new_csr())
+    assert not registry.revocations.is_revoked("so-ttt", new.serial)
 
 
 async def test_a_certificate_issued_under_a_clock_ahead_is_revoked_too(registry, clock):

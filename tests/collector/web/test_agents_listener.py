@@ -19,6 +19,7 @@ from collector.ingest.limits import PushError
 from collector.keys import files as keys_files
 from collector.keys import pki
 from collector.keys.plan_signatures import PlanVerifier
+from collector.store.errors import StoreError
 from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
@@ -575,3 +576,53 @@ async def test_what_a_machine_says_of_itself_may_be_anything(collector, machine,
     async with collector.session(machine, await enrolled(collector, machine)) as session:
         assert (await push_as(session, {HEADER: said, "Content-Type": wire.PUSH_TYPE}))[0] == 200
     assert read_machine(said).name.isprintable()
+
+
+@pytest.mark.parametrize("fault", [StoreError("database or disk is full"), OSError(28, "No space left on device")])
+async def test_while_nothing_can_be_kept_it_says_come_again(collector, machine, monkeypatch, fault):
+    code = await collector.registry.make_code("so-ttt", "an")
+    certificate = collector.certificate(machine)
+
+    async def full(work: object) -> None:
+        raise fault
+
+    body = {"secret": code.split("-")[1], "csr": machine.csr}
+    with monkeypatch.context() as patched:
+        patched.setattr(collector.store, "write", full)
+        for shown, path, asked in ((None, "enroll", body), (certificate, "renew", {"csr": machine.csr})):
+            async with (
+                collector.session(machine, shown) as session,
+                session.post(f"/v1/{path}", json=asked, **named()) as response,
+            ):
+                assert response.status == 503 and int(response.headers["Retry-After"]) > 0
+                assert "try again" in (await response.json())["error"]
+    async with (
+        collector.session(machine, None) as session,
+        session.post("/v1/enroll", json=body, **named()) as response,
+    ):
+        assert response.status == 200, "the code is as good as before"
+
+
+@pytest.mark.parametrize("path", ["renew", "push"])
+async def test_what_was_begun_before_a_revocation_is_refused_after_it(collector, machine, path):
+    """Who has stolen an identity keeps the body of a renewal back until it is revoked."""
+    certificate = collector.certificate(machine)
+    begun, kind = asyncio.Event(), {"Content-Type": wire.PUSH_TYPE}
+
+    async def body():
+        text = msgspec.json.encode({"csr": machine.csr})
+        yield text[:5]
+        begun.set()
+        await asyncio.sleep(0.2)
+        yield text[5:]
+
+    async with collector.session(machine, certificate) as session:
+        asking = asyncio.create_task(session.post(f"/v1/{path}", data=body(), headers=kind, **named()).__aenter__())
+        await begun.wait()
+        await asyncio.sleep(0.05)
+        await collector.registry.revoke("so-ttt", "an", "stolen")
+        response = await asking
+        assert (response.status, (await response.json())["error"]) == (403, "revoked")
+        response.close()
+    assert (await collector.registry.certificates()).get("so-ttt") is None, "nothing was issued"
+    assert collector.pushed == []

@@ -53,6 +53,8 @@ async def test_the_page_is_filtered_and_paged(running: Running) -> None:
     [older] = re.findall(r'<a href="/audit\?([^"]*before=\d+)"', page.replace("&amp;", "&"))
     page = (await running.get(f"/audit?{older}"))[1].decode()
     assert 'lang="en"' in page and "change of inventory" in page
+    page = (await running.get("/audit?lang=en&who=who1 <b>&agent=agent-1"))[1].decode()
+    assert '"/audit?lang=vi&amp;who=who1+%3Cb%3E&amp;agent=agent-1"' in page, "the other language shows the same rows"
     page = (await running.get("/audit?lang=en&since=2026-11-26&until=2026-11-26"))[1].decode()
     assert page.count("<tr>") == 1 + 6  # 10:00 to 24:00, one every 2.4 hours
     for wrong in ("since=yesterday", "until=9999-12-31", "since=0001-01-01"):

@@ -252,3 +252,18 @@ async def test_a_page_behind_a_link_shows_a_stranger_nothing_else(tmp_path: Path
                     assert word not in page, (verb, path, word)
                 if wanted != 200:
                     assert "Portal" not in page and running.key not in page
+
+
+async def test_texts_of_people_are_one_line_of_what_can_be_seen(wrong: Running) -> None:
+    """From the API, a form and the link of a mail, as they are shown, mailed and kept in the audit."""
+    hostile, shown = "x\u202ey\x1b[31m\nz \u200b", "xy[31m z"
+    origin = {"Origin": f"http://127.0.0.1:{wrong.service.operators_port}"}
+    path = f"/api/v1/incidents/{wrong.key}/comment"
+    body = msgspec.json.encode({"text": hostile})
+    assert (await post(wrong, path, data=body, headers={**JSON, **origin}))[0] == 200
+    assert (await post(wrong, link(wrong, "acknowledge"), data={"text": hostile}))[0] == 200
+    assert (await post(wrong, path, data=b'{"text": "\\u200b \\u202e"}', headers={**JSON, **origin}))[0] == 400
+    _, page = await wrong.get(f"/incidents/{wrong.key}?lang=en")
+    assert page.decode().count(f"“{shown}”") == 2
+    rows = await wrong.service.store.read(lambda tx: tx.audit.all())
+    assert [data["text"] for *_, data in rows if data.get("text")] == [shown, shown]

@@ -13,10 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.app.run import CollectorService
+from collector.store.errors import StoreError
 from collector.web.access import passwords
 from collector.web.access.failures import FailedLogins
 from collector.web.access.sessions import MAX_OF_ONE, SEEN_EVERY, Sessions
-from collector.web.access.throttle import FREE, LONGEST_DELAY, MAX_OF_ADDRESS, LoginThrottle, TooManyAttempts
+from collector.web.access.throttle import (
+    FREE,
+    LONGEST_DELAY,
+    MAX_AT_ONCE,
+    MAX_OF_ADDRESS,
+    LoginThrottle,
+    TooManyAttempts,
+)
 from collector.web.access.users import read_users, write_users
 from collector.web.pages.login import own_path
 from inventory.base.types import Secret
@@ -250,6 +258,71 @@ async def test_what_waits_is_bounded_and_who_was_there_before_gets_in() -> None:
     await asyncio.gather(*guesses, return_exceptions=True)
     assert await throttle.attempt("bình", "192.0.2.2", lambda: True)
     assert not +throttle._under_way
+
+
+async def test_who_was_there_before_gets_in_however_many_addresses_guess() -> None:
+    release = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await release.wait()
+
+    throttle = LoginThrottle(sleep=sleep)
+    assert await throttle.attempt("an", "192.0.2.1", lambda: True)
+    for number in range(2 * MAX_AT_ONCE):
+        throttle._wrong["address", f"203.0.113.{number % 64}"] = (99.0, throttle._clock())
+    guesses = [
+        asyncio.create_task(throttle.attempt(f"name {n % 16}", f"203.0.113.{n % 64}", lambda: False))
+        for n in range(2 * MAX_AT_ONCE)
+    ]
+    async with asyncio.timeout(20):
+        while throttle._under_way["all", ""] < MAX_AT_ONCE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    with pytest.raises(TooManyAttempts):
+        await throttle.attempt("bình", "192.0.2.3", lambda: True)
+    assert await throttle.attempt("an", "192.0.2.1", lambda: True)
+    release.set()
+    await asyncio.gather(*guesses, return_exceptions=True)
+    assert not +throttle._under_way
+
+
+async def test_sessions_go_on_while_the_store_cannot_write(
+    sessions: tuple[Sessions, Wall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, wall = sessions
+    secret = await held.begin("an", "hash")
+    other = await held.begin("an", "hash")
+
+    async def full(work: object) -> None:
+        raise StoreError("database or disk is full")
+
+    monkeypatch.setattr(held._store, "write", full)
+    wall.now += HOUR
+    assert await held.user_of(secret, lambda name: "hash") == "an"
+    assert await held.user_of(other, lambda name: "another hash") is None
+    assert await held.user_of(other, lambda name: "hash") is None  # once over, over
+    with pytest.raises(StoreError):
+        await held.end(secret)  # who logs out is told that it did not last
+
+
+async def test_who_comes_while_the_disk_is_full_gets_in_and_the_audit_has_it_later(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard, port = running.service.guard, running.service.operators_port
+
+    async def full(work: object) -> None:
+        raise StoreError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running.service.store, "write", full)
+        async with Browser(port) as browser:
+            assert await browser.log_in("viewer") == 303
+            assert (await browser.get("/"))[0] == 200
+        assert (await running.get("/", headers=basic("admin")))[0] == 200
+        assert (await running.get("/", headers=basic("admin", "wrong password")))[0] == 401
+    assert [who for who, what, _ in await audited(running.service) if what == "log in"] == []
+    await guard._write_logins()
+    await guard._write_logins()
+    assert [who for who, what, _ in await audited(running.service) if what == "log in"] == ["viewer", "admin"]
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from collector.web.access.origin import Origins
 from collector.web.access.throttle import FREE
 from inventory.base.http_listener import HostNames
 from inventory.base.problems import Invalid
+from tests.collector.web.access.test_origin import with_incident
 from tests.collector.web.test_api import Running, config_for
 from tests.support.people import Browser, basic, bearer, guarded
 
@@ -66,10 +67,18 @@ FORWARDED = [("Host", "a"), ("X-Forwarded-For", "198.51.100.9, 203.0.113.5"), ("
         ),
         ("192.0.2.1", [("X-Forwarded-For", "evil; DROP")], ("192.0.2.1", "http", True)),
         ("192.0.2.1", [("X-Forwarded-For", "10.0.0.1")], ("10.0.0.1", "http", True)),
+        ("192.0.2.1", [("X-Forwarded-For", "203.0.113.5:40000")], ("203.0.113.5", "http", True)),
+        ("192.0.2.1", [("X-Forwarded-For", "[2001:db8::5]:40000")], ("2001:db8::5", "http", True)),
+        ("192.0.2.1", [("X-Forwarded-For", "2001:db8::5")], ("2001:db8::5", "http", True)),
+        # on this machine: who says http is believed, unless it says that the browser is here too
+        ("127.0.0.1", [("X-Forwarded-Proto", "http")], ("127.0.0.1", "http", False)),
+        ("127.0.0.1", [("X-Forwarded-Proto", "http"), ("X-Forwarded-For", "?")], ("127.0.0.1", "http", False)),
+        ("127.0.0.1", [("X-Forwarded-Proto", "http"), ("X-Forwarded-For", "::1")], ("::1", "http", True)),
+        ("127.0.0.1", [], ("127.0.0.1", "http", True)),
     ],
 )
 def test_who_is_behind_a_proxy(peer: str, headers: list[tuple[str, str]], wanted: tuple[str, str, bool]) -> None:
-    origins = Origins(HostNames(), ProxyConfig(addresses=("192.0.2.1", "10.0.0.0/8")))
+    origins = Origins(HostNames(), ProxyConfig(addresses=("192.0.2.1", "10.0.0.0/8", "127.0.0.1")))
     client = origins.client(FakeRequest(peer, headers))  # type: ignore[arg-type]
     assert (client.address, client.scheme, client.private) == wanted
 
@@ -163,6 +172,18 @@ async def test_with_a_proxy_configured_nothing_is_open(tmp_path: Path) -> None:
     config = with_operators(config_for(tmp_path), proxy=ProxyConfig(addresses=("127.0.0.1",)))
     async with Running(config) as running:
         assert (await running.get("/"))[0] == 401
+
+
+async def test_whom_the_proxy_vouches_for_writes_only_with_an_origin(tmp_path: Path) -> None:
+    proxy = ProxyConfig(addresses=("127.0.0.1",), user_header="Remote-User", role="operator")
+    async with Running(with_operators(config_for(tmp_path), proxy=proxy)) as running:
+        key = await with_incident(running)
+        path, asked = f"/api/v1/incidents/{key}/acknowledge", {"Content-Type": "application/json", "Remote-User": "an"}
+        own = {"Origin": f"http://127.0.0.1:{running.service.operators_port}"}
+        unfit = ({"Remote-User": "an\u3164"}, {"Remote-User": "agent a"})
+        for more, wanted in (({}, 403), *((one, 401) for one in unfit), (own, 200)):
+            async with running.session.post(path, data=b"{}", headers={**asked, **more}) as response:
+                assert response.status == wanted, (more, await response.text())
 
 
 async def test_by_https_the_cookie_is_bound_and_browsers_come_back_by_https(tmp_path: Path) -> None:
