@@ -33,16 +33,19 @@ from inventory.protocol.wire import (
     MAX_BODY,
     PUSH_TYPE,
     SIGNATURE_HEADER,
+    VERSIONS,
     VERSIONS_HEADER,
     Ack,
     ack_type,
     encode_ack,
     push_type,
-    version_of,
     versions_text,
 )
 
 log = logging.getLogger(__name__)
+
+PUSH_VERSIONS = {push_type(version): version for version in VERSIONS}  # by media type
+VERSIONS_SPOKEN = versions_text()
 
 KEEPALIVE = 600.0  # seconds; well above any push interval, a new TLS connection costs 13 x a kept one
 STRANGER_TIME = 15.0  # seconds a connection without a certificate has, from its start to the end of its last request
@@ -189,7 +192,7 @@ class AgentsListener:
             response.headers["Retry-After"] = str(math.ceil(RETRY_AFTER))
             response.force_close()
         if name == "push":
-            response.headers[VERSIONS_HEADER] = versions_text()
+            response.headers[VERSIONS_HEADER] = VERSIONS_SPOKEN
         self.requests[name, response.status] += 1
         return response
 
@@ -216,7 +219,7 @@ class AgentsListener:
         sender = _sender(peer, request)
         if why := await self._machines.judge(sender):
             raise _Refused(403, why)
-        version = version_of(request.content_type, push_type)
+        version = PUSH_VERSIONS.get(request.content_type)
         if version is None or request.headers.get("Content-Encoding"):
             raise _Refused(400, f"a push is {PUSH_TYPE} or of an older version, without a content encoding")
         begun = time.monotonic()

@@ -5,6 +5,7 @@ agent may say there what it likes; it is believed in nothing else.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -28,6 +29,7 @@ def machine_text(machine: SendingMachine) -> str:
     return f"{machine.boot} {machine.start} {quote(machine.name[:MAX_NAME], safe='')}"
 
 
+@lru_cache(maxsize=4_096)  # an agent says the same with every push
 def read_machine(text: str) -> SendingMachine:
     """From the header; what is not of its form says nothing. The name has printable characters only."""
     match = _FORM.fullmatch(text)
