@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def _scratch(state_dir: Path, name: str) -> Iterator[Path]:
 def restore(config: CollectorConfig, file: Path, identity: Path | None = None, who: str = "") -> list[str]:
     """Put a copy in the store's place; what was there is kept beside it. Says what was done. Raises CommandFailed."""
     try:
-        with os.fdopen(files.open_to_read(file), "rb") as source:
+        with _open_copy(file) as source:
             read = encryption.reader(source, file, identity)
             # root's files are open; what lies in the state directory is its owner's business
             owner.go_on_as_owner(config.state_dir)
@@ -117,6 +118,15 @@ def restore(config: CollectorConfig, file: Path, identity: Path | None = None, w
         raise CommandFailed(f"{file} cannot be restored: {error}") from None
     except OSError as error:
         raise CommandFailed(f"{error.filename or file} cannot be used: {error.strerror}") from None
+
+
+def _open_copy(file: Path) -> BinaryIO:
+    """Raises CommandFailed, OSError."""
+    descriptor = files.open_to_read(file)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CommandFailed(f"{file} is not a plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _restore(config: CollectorConfig, file: Path, read: Callable[[BinaryIO], None], who: str) -> list[str]:

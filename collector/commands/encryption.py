@@ -69,7 +69,8 @@ def _lines(path: Path) -> list[str]:
         raise CommandFailed(
             f"{path} is no public key, and cannot be read as a file of some: {error.strerror}"
         ) from None
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _recipient(text: str) -> Any:

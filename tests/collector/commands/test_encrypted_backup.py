@@ -158,3 +158,16 @@ def test_an_ssh_key_will_do(place, tmp_path):
     place.lose()
     assert place.run("restore", str(copy), "--identity", str(key)) == 0
     assert place.acts() == [("an", "code")]
+
+
+def test_comments_may_be_indented_and_what_has_no_end_is_no_copy(place, tmp_path, capsys):
+    keys = tmp_path / "keys.txt"
+    keys.write_text(f"  # of the province\n\t{place.recipient}\r\n")
+    place.identity.write_text(f"\t# mine\n  {place.private}\n")
+    assert place.run("backup", str(tmp_path / "copy"), "--recipient", str(keys)) == 0
+    assert place.run("restore", str(tmp_path / "copy"), "--identity", str(place.identity)) == 0
+    before = place.files()
+    for endless in ("/dev/zero", str(tmp_path)):
+        assert place.run("restore", endless) == 1
+        assert "not a plain file" in capsys.readouterr().err
+    assert place.files() == before
