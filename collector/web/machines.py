@@ -48,6 +48,8 @@ class _Seen(msgspec.Struct):
     conflict: int = -HOUR
     said: int = -HOUR  # when it was last told
     told: frozenset[tuple[str, str, str]] = frozenset()
+    mark: tuple[str, int, str] = ("", 0, "")  # of the last push that was noted, and when
+    marked: int = -HOUR
     at_once: list[int] = []  # when it was told before that was due, within the last hour
 
 
@@ -73,9 +75,10 @@ class MachineWatch:
         """A push was answered with this verdict. Raises StoreError when what was found cannot be kept."""
         now = self._wall()
         seen = self._seen.setdefault(sender.agent, _Seen())
-        key = (*sender.key, sender.address)
-        if key == seen.now and not seen.turns and verdict != "conflict" and now - seen.machines[key].last < RECENT:
+        mark = (sender.said.start, sender.serial, sender.address)
+        if mark == seen.mark and not seen.turns and verdict != "conflict" and now - seen.marked < RECENT:
             return  # as nearly every push: the one machine that there is, seen just now
+        seen.mark, seen.marked = mark, now
         if verdict == "conflict":
             seen.conflict = now
         self._see(seen, sender, now)
