@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -34,6 +34,7 @@ log = logging.getLogger("collector.ingest")
 GROUP: Final = 256  # live pushes in a transaction
 BULK_GROUP: Final = 32  # pushes of a backlog in a transaction
 PUBLISH_AT_ONCE: Final = 0.01  # seconds for which publishing holds the loop: a backlog's sums are added up in it
+GATHER_ROUNDS: Final = 24  # of the loop, before a transaction of parts of backlogs alone
 BULK_ROWS: Final = 4_000  # spans, events and dead letters of these, from which no further one is taken
 
 
@@ -53,8 +54,11 @@ class CommitItem(msgspec.Struct):
 
 
 class Committer:
-    def __init__(self, store: Store, plans: Plans, fleet: Fleet) -> None:
+    """``bulk_in_work``: parts of backlogs that are in work, those that wait here among them."""
+
+    def __init__(self, store: Store, plans: Plans, fleet: Fleet, bulk_in_work: Callable[[], int] = lambda: 0) -> None:
         self._store = store
+        self._bulk_in_work = bulk_in_work
         self._plans = plans
         self._fleet = fleet
         self._live: deque[CommitItem] = deque()
@@ -109,6 +113,7 @@ class Committer:
         """Until :meth:`end`. A failing disk fails the pushes of the moment, and nothing else."""
         while not self._ending:
             await self._wake.wait()
+            await self._gather_bulk()
             group = self._next_group()
             if group:
                 await self._commit(group)
@@ -135,6 +140,16 @@ class Committer:
     async def save_all(self) -> None:
         """At a clean end: the next start has nothing to replay."""
         await self.checkpoints.save(self.checkpoints.changed(), self.last_batch)
+
+    async def _gather_bulk(self) -> None:
+        """Let parts of backlogs that are nearly ready come along: they are worked on a piece in each of the loop's
+        rounds, and a transaction for each would cost more than all of them. Nothing live waits for them."""
+        for _ in range(GATHER_ROUNDS):
+            if self._live or not self._bulk or self._save_due or self._ending:
+                return
+            if len(self._bulk) >= min(self._bulk_in_work(), BULK_GROUP):
+                return
+            await asyncio.sleep(0)
 
     def _next_group(self) -> list[CommitItem]:
         group = [self._live.popleft() for _ in range(min(len(self._live), GROUP))]
@@ -206,14 +221,17 @@ class Committer:
                 if item.waits_since is not None:
                     deferred.append(DeferredBatch(number, *item.waits_since))
             spans += effect.spans
-            events += [
-                AddedEvent(new.at, agent, new.check, new.kind, new.data, finding)
-                for new, finding in zip(effect.events, self._finding_budget.findings(agent, effect.events), strict=True)
-            ]
+            if effect.events:
+                findings = self._finding_budget.findings(agent, effect.events)
+                events += [
+                    AddedEvent(new.at, agent, new.check, new.kind, new.data, finding)
+                    for new, finding in zip(effect.events, findings, strict=True)
+                ]
             if effect.dead_letters:
                 kept = self._dead_letter_budget.kept(agent, effect.dead_letters)
                 letters += [AddedDeadLetter(item.at, agent, new.reason, new.count, new.body) for new in kept]
-            effect.born = [one for one in effect.born if self._plans.begins_earlier(*one)]
+            if effect.born:
+                effect.born = [one for one in effect.born if self._plans.begins_earlier(*one)]
             if effect.born:
                 earliest = max(tx.certificates.first_issued(agent) or 0, EARLIEST_BIRTH)
                 effect.born = [(max(at, earliest), row) for at, row in effect.born]

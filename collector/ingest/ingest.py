@@ -49,8 +49,8 @@ class Ingest:
         self.trust = ClockTrust(self.clock)
         self.plans = Plans(store, verifier)
         self.fleet = Fleet(self.plans, AgentQuarantine(self.clock.wall_ms))
-        self.committer = Committer(store, self.plans, self.fleet)
         self.limits = PushLimits(config.decoding_memory)
+        self.committer = Committer(store, self.plans, self.fleet, lambda: self.limits.bulk_in_work)
         self.budgets = AgentBudgets(config, self.plans.most_checks)
         self.pipeline = Pipeline(
             store=store,

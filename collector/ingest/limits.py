@@ -99,6 +99,7 @@ class PushLimits:
 
     def __init__(self, memory: int) -> None:
         self.in_work = 0
+        self.bulk_in_work = 0  # parts of backlogs whose turn it is
         self.memory = Memory(memory)
         self._lane = asyncio.Lock()
         self.bulk = asyncio.Semaphore(BULK_AT_ONCE)
@@ -123,7 +124,7 @@ class PushLimits:
 
     def bulk_turn(self, agent: str) -> AbstractAsyncContextManager[None]:
         """The turn of a part of a backlog: behind other such parts, and behind the agent's earlier pushes."""
-        return BulkTurn(self.bulk, self.agent_lock(agent))
+        return BulkTurn(self, self.agent_lock(agent))
 
     def piece(self) -> AbstractAsyncContextManager[None]:
         """A piece of a large push's work, which holds the loop: one of them in each round."""
@@ -133,21 +134,23 @@ class PushLimits:
 class BulkTurn:
     """First behind the other parts of backlogs, then behind the agent's own earlier pushes."""
 
-    def __init__(self, bulk: asyncio.Semaphore, agent: asyncio.Lock) -> None:
-        self._bulk = bulk
+    def __init__(self, limits: PushLimits, agent: asyncio.Lock) -> None:
+        self._limits = limits
         self._agent = agent
 
     async def __aenter__(self) -> None:
-        await self._bulk.acquire()
+        await self._limits.bulk.acquire()
         try:
             await self._agent.acquire()
         except BaseException:
-            self._bulk.release()
+            self._limits.bulk.release()
             raise
+        self._limits.bulk_in_work += 1
 
     async def __aexit__(self, *_: object) -> None:
+        self._limits.bulk_in_work -= 1
         self._agent.release()
-        self._bulk.release()
+        self._limits.bulk.release()
 
 
 class LanePiece:

@@ -44,6 +44,8 @@ class Effect(msgspec.Struct):
     def size(self) -> int:
         """Bytes of the store that these take, about."""
         size = ROW_BYTES * self.rows
+        if not size:  # as of most pushes: nothing has changed
+            return 0
         size += sum(len(span.reason.encode(errors="replace")) for _, span in self.spans)
         size += sum(len(event.kind) + _size_of(event.data) for event in self.events)
         return size + sum(len(letter.reason) + len(letter.body) for letter in self.dead_letters)
