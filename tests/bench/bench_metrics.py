@@ -89,7 +89,8 @@ import socket, sys, time, zlib
 port, packed = int(sys.argv[1]), sys.argv[2] == "gzip"
 started = time.perf_counter()
 with socket.create_connection(("127.0.0.1", port)) as there:
-    there.sendall(b"GET /metrics HTTP/1.0\\r\\nHost: localhost\\r\\nAccept-Encoding: %s\\r\\n\\r\\n" % sys.argv[2].encode())
+    head = b"GET /metrics HTTP/1.0\\r\\nHost: localhost\\r\\nAccept-Encoding: %s\\r\\n\\r\\n"
+    there.sendall(head % sys.argv[2].encode())
     parts = []
     while part := there.recv(1 << 20):
         parts.append(part)
