@@ -47,7 +47,8 @@ def defining_member(incident: Incident) -> IncidentMember | None:
 
 def bounds_from_spans(spans: Sequence[Span], since: int, until: int | None) -> DurationBounds:
     """``spans``: of the check, in order; ``since`` and ``until``: as the incident says it (ms)."""
-    inside = [one for one in spans if one.state == DOWN and one.end > since and (until is None or one.start < until)]
+    begun = [one for one in spans if one.end > since or one.start == since]  # one just begun has no length yet
+    inside = [one for one in begun if one.state == DOWN and (until is None or one.start < until)]
     if not inside:
         return DurationBounds()
     first, last = inside[0], inside[-1]

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alerts.incident.finding import IngestFinding
@@ -137,6 +137,7 @@ def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[in
         assert (7 in recent.rows) != (state == UP and looks >= MAX_LOOKS)
 
 
+@example(gaps=[1, 1, 1, 75_001], first=3, downs=1, error=0, random=Random(1))  # the first look that is down, just now
 @given(
     st.lists(st.integers(1, 90_000), min_size=4, max_size=60), st.integers(0, 60), st.integers(1, 60),
     st.integers(0, 5_000), st.randoms(use_true_random=False),
