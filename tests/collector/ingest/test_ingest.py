@@ -472,6 +472,20 @@ async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: Inge
     assert {world.state(agent.plan.agent).results for agent in late} == {BULK_RESULTS}
 
 
+async def test_parts_of_backlogs_that_are_in_work_share_a_transaction(world: IngestWorld) -> None:
+    late = [await world.agent(plan_of(f"late{n}")) for n in range(8)]
+    world.clock.advance(3_000_000)
+    groups = world.ingest.committer.groups
+
+    def backlog(agent: ChainAgent) -> Batch:
+        return agent.batch([(0, agent.now() - 2_900_000 + 10_000 * i, UP) for i in range(BULK_RESULTS)])
+
+    acks = await asyncio.gather(*(agent.push(backlog(agent)) for agent in late))
+    assert {ack.verdict for ack in acks} == {"taken"}
+    assert world.ingest.committer.groups - groups == 1  # the first does not go alone
+    assert world.ingest.limits.bulk_in_work == 0
+
+
 async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(world: IngestWorld) -> None:
     """By the short way of equal pushes, by the long one, and after a crash."""
     agent = await world.agent()
