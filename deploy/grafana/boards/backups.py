@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from deploy.grafana.boards.shared import count_by_state
 from deploy.grafana.promql import KEYS, named
 from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, GREEN, RED, STATES
@@ -30,15 +31,7 @@ COUNTS: Final = PanelSpec(
         "A backup is up only while all of its evidence is: it ran, there are files, they are whole, they were "
         "restored.",
     ),
-    queries=tuple(
-        PromQuery(
-            expr=f"count(haidang_backup_state{{{OF}}} == {code}) or vector(0)",
-            legend=mapped.words,
-            instant=True,
-            color=mapped.color,
-        )
-        for code, mapped in STATES.items()
-    ),
+    queries=count_by_state("haidang_backup_state", OF),
     thresholds=((None, GREEN),),
     width=16,
     height=4,

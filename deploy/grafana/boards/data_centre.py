@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from deploy.grafana.boards.shared import count_by_state
 from deploy.grafana.promql import of_check
 from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import ALARM, AMBER, GREEN, RED, SOURCES, STATES, YES_NO
@@ -311,15 +312,7 @@ STATE_COUNTS: Final = PanelSpec(
     kind="stat",
     title=Text("Mục giám sát tại đây", "Checks here"),
     description=Text("Bao nhiêu mục của điểm này ở mỗi trạng thái.", "How many checks of this site are in each state."),
-    queries=tuple(
-        PromQuery(
-            expr=f"count(haidang_check_state{{{HERE}}} == {code}) or vector(0)",
-            legend=mapped.words,
-            instant=True,
-            color=mapped.color,
-        )
-        for code, mapped in STATES.items()
-    ),
+    queries=count_by_state("haidang_check_state", HERE),
     thresholds=((None, GREEN),),
     width=15,
     height=4,

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from deploy.grafana.boards.shared import PROVIDER
+from deploy.grafana.boards.shared import PROVIDER, count_by_state
 from deploy.grafana.promql import KEYS, named
 from deploy.grafana.spec import DashboardSpec, DashboardVariable, PanelColumn, PanelSpec, PromQuery, RowSpec
 from deploy.grafana.words import AMBER, CAUSES, GREEN, RED, STATES
@@ -63,15 +63,7 @@ STATE: Final = PanelSpec(
         "Như hai đầu của mỗi đường nhìn thấy bây giờ, xấu nhất được tính.",
         "As both ends of each line see it now; the worse counts.",
     ),
-    queries=tuple(
-        PromQuery(
-            expr=f"count(haidang_link_state{{{CHOSEN}}} == {code}) or vector(0)",
-            legend=mapped.words,
-            instant=True,
-            color=mapped.color,
-        )
-        for code, mapped in STATES.items()
-    ),
+    queries=count_by_state("haidang_link_state", CHOSEN),
     thresholds=((None, GREEN),),
     width=24,
     height=4,

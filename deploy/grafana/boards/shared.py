@@ -4,8 +4,22 @@ from typing import Final
 
 from deploy.grafana.promql import KEYS, of_agency
 from deploy.grafana.spec import DashboardVariable, PanelColumn, PanelSpec, PromQuery
-from deploy.grafana.words import AMBER, CAUSES, GREEN, INCIDENT_STATES, RED, SEVERITIES
+from deploy.grafana.words import AMBER, CAUSES, GREEN, INCIDENT_STATES, RED, SEVERITIES, STATES
 from inventory.base.types import Text
+
+
+def count_by_state(family: str, matchers: str) -> tuple[PromQuery, ...]:
+    """How many series of a family of states are in each, 0 where none is."""
+    return tuple(
+        PromQuery(
+            expr=f"count({family}{{{matchers}}} == {code}) or vector(0)",
+            legend=mapped.words,
+            instant=True,
+            color=mapped.color,
+        )
+        for code, mapped in STATES.items()
+    )
+
 
 DISTRICT: Final = DashboardVariable(
     name="district",
